@@ -1,0 +1,1 @@
+"""Checkpoints of the OD API's kind: reading, writing, and surgery."""

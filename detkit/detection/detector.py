@@ -1,0 +1,240 @@
+"""What every detector is, whatever its family: a chain of stages, and the four verbs over it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from detkit.data import images as image_files
+from detkit.detections import Detections
+from detkit.errors import ConfigError, DataError
+
+VARIABLES = ("kernel", "depthwise_kernel", "pointwise_kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
+# The parts of a detector in the order of the data, and the words that select them and what follows them.
+TUNE = {
+    "heads": ("head/box_head", "head/class_head"),
+    "towers": ("head/towers", "head/box_head", "head/class_head"),
+    "neck": ("neck", "head/towers", "head/box_head", "head/class_head"),
+    "all": ("backbone", "neck", "head/towers", "head/box_head", "head/class_head"),
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the forward pass; a seam lies before every one.
+
+    Attributes:
+        name: such as "backbone/block_3".
+        layers: the layers whose variables it uses.
+        run: state -> state, where a state is a dict of the tensors [B, ...] that later stages still need.
+    """
+
+    name: str
+    layers: tuple
+    run: Callable[[dict], dict]
+
+
+class Detector:
+    """A detector: `preprocess`, `predict`, `loss` and `postprocess`, pure functions; `detect` is all but the loss.
+
+    A family (ssd.py, ...) builds `stages`, `parts` and `nodes`, and gives `_outputs`, `loss`, `postprocess` and
+    `normalize` their meaning.
+
+    Attributes:
+        name: of the architecture or the zoo entry.
+        config: the typed pipeline config it was built from.
+        classes: class names; label_ids: the label-map id of each.
+        stages: the forward pass.
+        parts: {"backbone" | "neck" | "head/towers" | "head/box_head" | "head/class_head": layers}.
+        nodes: {checkpoint path: layer}; a layer may be reached by several paths.
+    """
+
+    stages: list[Stage]
+    parts: dict[str, list]
+    nodes: dict
+
+    def __init__(self, config, classes, label_ids=None, name: str = "detector"):
+        self.config, self.name = config, name
+        self.classes = tuple(classes)
+        self.label_ids = tuple(label_ids) if label_ids is not None else tuple(range(1, len(self.classes) + 1))
+        if len(set(self.classes)) != len(self.classes):
+            raise ConfigError("Two classes have one name.", got=", ".join(self.classes))
+        self._graphs: dict = {}
+
+    # The network
+
+    def paths(self) -> dict:
+        """{shortest checkpoint path: layer}, every layer once."""
+        shortest: dict = {}
+        for path, layer in self.nodes.items():
+            known = shortest.get(id(layer))
+            if known is None or path.count("/") < known[0].count("/"):
+                shortest[id(layer)] = (path, layer)
+        return dict(shortest.values())
+
+    def variables(self) -> dict:
+        """{checkpoint path of a variable: keras.Variable}, without the leading "model/"."""
+        return {
+            f"{path}/{name}": variable
+            for path, layer in self.paths().items()
+            for name in VARIABLES
+            if (variable := getattr(layer, name, None)) is not None
+        }
+
+    def part_of(self) -> dict:
+        """{checkpoint path of a variable: its part}."""
+        parts = {id(layer): part for part, layers in self.parts.items() for layer in layers}
+        return {
+            f"{path}/{name}": parts[id(layer)]
+            for path, layer in self.paths().items()
+            for name in VARIABLES
+            if getattr(layer, name, None) is not None
+        }
+
+    def initialize(self, paths: Iterable[str], seed: int = 0) -> None:
+        """Draws initial values for the named variables; each depends on the seed and its own path only."""
+        variables, layers = self.variables(), self.paths()
+        for path in paths:
+            node, name = path.rsplit("/", 1)
+            rng = np.random.default_rng([seed, *path.encode()])
+            variables[path].assign(layers[node].initial(name, rng))
+
+    def freeze_batch_norm(self, frozen: bool = True) -> None:
+        """Sets whether batch norms use their moving statistics (always so outside of training)."""
+        for layer in self.nodes.values():
+            if hasattr(layer, "frozen"):
+                layer.frozen = frozen
+        self._graphs.clear()
+
+    def regularization_loss(self):
+        """The sum of the L2 penalties that the config asks for, a scalar."""
+        return tf.add_n([layer.l2_term() for layer in self.paths().values() if getattr(layer, "l2_count", 0)])
+
+    def run(self, state: dict, start: int = 0, stop: int | None = None) -> dict:
+        """Runs the stages start..stop over a state."""
+        for stage in self.stages[start:stop]:
+            state = stage.run(state)
+        return state
+
+    # The four verbs
+
+    def preprocess(self, images) -> tuple:
+        """Resizes, normalises and pads.
+
+        Args:
+            images: uint8 arrays [H, W, 3] RGB, of any sizes.
+
+        Returns:
+            inputs float32 [B, h, w, 3], true_shapes int32 [B, 3]: the size of each image inside its padding.
+        """
+        resized = [self._resize(np.asarray(image)) for image in images]
+        shapes = np.array([image.shape for image in resized], np.int32)
+        height, width = self.input_size or shapes[:, :2].max(axis=0)
+        padded = [tf.pad(self.normalize(x), [[0, height - x.shape[0]], [0, width - x.shape[1]], [0, 0]]) for x in resized]
+        return tf.stack(padded), tf.constant(shapes)
+
+    def _resize(self, image: np.ndarray):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise DataError("Not an RGB image.", got=f"{image.dtype} {image.shape}", expected="uint8 [height, width, 3]")
+        size = self.resized(image.shape[:2])
+        if size == image.shape[:2]:
+            return tf.cast(image, tf.float32)
+        # The OD API's resize: no antialiasing, no half-pixel centres.
+        return tf.raw_ops.ResizeBilinear(images=image[None], size=size)[0]
+
+    def predict(self, inputs, true_shapes) -> dict:
+        """The raw outputs for a preprocessed batch, the padded size and `true_shapes` with them."""
+        return self._outputs(self.run({"x": inputs}), inputs, true_shapes)
+
+    def loss(self, predictions: dict, groundtruth: dict) -> dict:
+        """{"localization", "classification"}: scalars, weighted and normalised as the config says.
+
+        Args:
+            predictions: of `predict`.
+            groundtruth: "boxes" [B, M, 4] normalised yxyx relative to the true image, "class_ids" int [B, M], "weights"
+                [B, M] (0: padding or a region to ignore).
+        """
+        raise NotImplementedError
+
+    def postprocess(self, predictions: dict, true_shapes=None) -> list[tuple]:
+        """[(boxes [N, 4], scores [N], class_ids [N])] of each image, normalised yxyx of the true image."""
+        raise NotImplementedError
+
+    # Training from a seam
+
+    def record(self, state: dict, groundtruth: dict, stage: int) -> dict:
+        """All that the loss needs of a batch once the stages before `stage` have run: tensors [B, ...]."""
+        return {f"state/{k}": v for k, v in state.items()} | {f"truth/{k}": v for k, v in groundtruth.items()}
+
+    def record_loss(self, record: dict, stage: int) -> dict:
+        """The loss of a record from its seam on; equal to that of the whole network."""
+        state = {k[6:]: v for k, v in record.items() if k.startswith("state/")}
+        truth = {k[6:]: v for k, v in record.items() if k.startswith("truth/")}
+        return self.loss(self._outputs(self.run(state, stage)), truth)
+
+    # Convenience
+
+    def detect(self, images, batch_size: int = 8) -> list[Detections]:
+        """Finds objects.
+
+        Args:
+            images: paths or uint8 arrays [H, W, 3] RGB, of any sizes; or one of them.
+            batch_size: images that go through the network together.
+
+        Returns:
+            One Detections for each image.
+        """
+        if isinstance(images, (str, Path)) or getattr(images, "ndim", 0) == 3:
+            images = [images]
+        return list(self.detect_stream(images, batch_size))
+
+    def detect_stream(self, images: Iterable, batch_size: int = 8) -> Iterator[Detections]:
+        """`detect` for a stream: holds one batch at a time."""
+        for batch in _batched(images, batch_size):
+            sources = [str(image) if isinstance(image, (str, Path)) else "" for image in batch]
+            arrays = [image_files.decode(image) if source else image for image, source in zip(batch, sources, strict=True)]
+            found = self._detect_batch(arrays)
+            for array, source, (boxes, scores, class_ids) in zip(arrays, sources, found, strict=True):
+                yield Detections(boxes, scores, class_ids, self.classes, array.shape[:2], source)
+
+    def _detect_batch(self, arrays: list) -> list[tuple]:
+        inputs, true_shapes = self.preprocess(arrays)
+        return self.postprocess(self.predict_graph(inputs, true_shapes))
+
+    def predict_graph(self, inputs, true_shapes) -> dict:
+        """`predict`, compiled once for an input size."""
+        key = ("predict", *inputs.shape[1:3])
+        if key not in self._graphs:
+            signature = [tf.TensorSpec([None, *inputs.shape[1:]]), tf.TensorSpec([None, 3], tf.int32)]
+            self._graphs[key] = tf.function(self.predict, input_signature=signature, autograph=False)
+        return self._graphs[key](inputs, true_shapes)
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """(height, width) of the padded model input, None where it follows the images."""
+        resizer = self.resizer
+        if resizer.fixed_shape_resizer is not None:
+            return resizer.fixed_shape_resizer.height, resizer.fixed_shape_resizer.width
+        aspect = resizer.keep_aspect_ratio_resizer
+        return (aspect.max_dimension, aspect.max_dimension) if aspect.pad_to_max_dimension else None
+
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) that an image of this size gets before padding."""
+        if self.resizer.fixed_shape_resizer is not None:
+            return self.input_size
+        aspect = self.resizer.keep_aspect_ratio_resizer
+        limits = (aspect.min_dimension, aspect.max_dimension)
+        target = limits if size[0] < size[1] else limits[::-1]
+        scale = min(np.float32(target[0]) / np.float32(size[0]), np.float32(target[1]) / np.float32(size[1]))
+        return int(round(float(scale) * size[0])), int(round(float(scale) * size[1]))
+
+
+def _batched(items, size):
+    iterator = iter(items)
+    while batch := tuple(itertools.islice(iterator, size)):
+        yield batch

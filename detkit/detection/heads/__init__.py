@@ -1,0 +1,1 @@
+"""Heads: feature maps in, box encodings and class logits out."""

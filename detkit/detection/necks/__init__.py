@@ -1,0 +1,1 @@
+"""Necks: backbone feature maps in, the maps that the head reads out."""

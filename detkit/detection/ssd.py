@@ -1,0 +1,314 @@
+"""The SSD family: one-stage detectors over a pyramid (or a chain) of feature maps.
+
+Source: Liu et al., "SSD", 2016; Lin et al., "Focal loss", 2017; `ssd_meta_arch` of the OD API.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from detkit import nms
+from detkit.detection import anchors, box_coder, losses, targets
+from detkit.detection.backbones.common import Block, number_layers
+from detkit.detection.backbones.mobilenet import mobilenet_v1, mobilenet_v2
+from detkit.detection.backbones.resnet import resnet_v1
+from detkit.detection.detector import Detector, Stage
+from detkit.detection.heads.convolutional import ConvolutionalHead
+from detkit.detection.heads.weight_shared import WeightSharedHead
+from detkit.detection.layers import Hyperparameters
+from detkit.detection.necks.fpn import FPN, TOP
+from detkit.detection.necks.ssd_maps import SSDMaps
+from detkit.errors import ConfigError
+
+# feature_extractor.type -> (backbone, {level: the block whose output is that level}).
+PYRAMIDS = {
+    "ssd_mobilenet_v1_fpn_keras": ("mobilenet_v1", {3: "conv_pw_5", 4: "conv_pw_11", 5: "conv_pw_13"}),
+    "ssd_mobilenet_v2_fpn_keras": ("mobilenet_v2", {3: "block_5", 4: "block_12", 5: "out"}),
+    "ssd_resnet50_v1_fpn_keras": ("resnet50", {3: "conv3_block4", 4: "conv4_block6", 5: "conv5_block3"}),
+    "ssd_resnet101_v1_fpn_keras": ("resnet101", {3: "conv3_block4", 4: "conv4_block23", 5: "conv5_block3"}),
+    "ssd_resnet152_v1_fpn_keras": ("resnet152", {3: "conv3_block8", 4: "conv4_block36", 5: "conv5_block3"}),
+}
+CHAINS = {"ssd_mobilenet_v2_keras": ("mobilenet_v2", {0: "block_13_expand", 1: "out"})}
+TYPES = PYRAMIDS | CHAINS
+IMAGENET_MEAN = (123.68, 116.779, 103.939)
+
+
+class SSD(Detector):
+    """An SSD detector built from its typed pipeline config; its variables are not initialised yet."""
+
+    def __init__(self, config, classes, label_ids=None, name="ssd"):
+        super().__init__(config, classes, label_ids, name)
+        self.ssd = config.model.ssd
+        self.resizer = self.ssd.image_resizer
+        extractor = self.ssd.feature_extractor
+        self.backbone_name, taps = TYPES[extractor.type]
+        _reject_unsupported(self.ssd)
+        self.columns = len(self.classes) + int(self.ssd.add_background_class)
+        self.backbone = _backbone(self.backbone_name, extractor)
+        channels = {level: _block(self.backbone, block).filters for level, block in taps.items()}
+        if extractor.type in PYRAMIDS:
+            channels = {level: c for level, c in channels.items() if level >= extractor.fpn.min_level}
+        self.neck, self.head = self._neck_and_head(extractor, channels)
+        self.stages = self._stages({block: level for level, block in taps.items() if level in channels})
+        self.parts = {"backbone": [layer for block in self.backbone for layer in block.layers]}
+        self.parts["neck"] = list(self.neck.nodes().values())
+        self.parts |= {f"head/{part}": layers for part, layers in self.head.parts().items()}
+        prefix = "_feature_extractor/classification_backbone"
+        self.nodes = number_layers(self.backbone, prefix) | self.neck.nodes() | self.head.nodes()
+        self._anchors: dict = {}
+
+    def _neck_and_head(self, extractor, channels):
+        hyper, predictor = Hyperparameters.from_config(extractor.conv_hyperparams), self.ssd.box_predictor
+        if extractor.type in PYRAMIDS:
+            depth, separable = extractor.fpn.additional_layer_depth, extractor.use_depthwise
+            neck = FPN(channels, depth, extractor.fpn.max_level, separable, hyper)
+            per_cell = len(self._generator.aspect_ratios) * self._generator.scales_per_octave
+            shared = predictor.weight_shared_convolutional_box_predictor
+            return neck, WeightSharedHead(shared, neck.levels, depth, per_cell, self.columns)
+        neck = SSDMaps(channels, hyper, extractor.depth_multiplier, extractor.min_depth, extractor.use_depthwise)
+        counts = [len(cell) for cell in anchors.ssd_shapes(self._generator)]
+        return neck, ConvolutionalHead(
+            predictor.convolutional_box_predictor, neck.channels, counts, self.columns
+        )
+
+    @property
+    def _generator(self):
+        generator = self.ssd.anchor_generator
+        return generator.multiscale_anchor_generator or generator.ssd_anchor_generator
+
+    def _stages(self, taps: dict) -> list[Stage]:
+        stages = [
+            Stage(f"backbone/{block.name}", tuple(block.layers), _backbone_stage(block, taps.get(block.name)))
+            for block in self.backbone
+        ]
+        parts = self.head.parts()
+
+        def neck(state):
+            maps = {int(name[4:]): x for name, x in state.items() if name.startswith("tap/")}
+            return {f"map/{level}": x for level, x in self.neck(maps).items()}
+
+        def towers(state):
+            return self.head.run_towers({int(name[4:]): x for name, x in state.items()})
+
+        def final(state):
+            return {
+                "box_encodings": self.head.box_encodings(state),
+                "class_logits": self.head.class_logits(state),
+            }
+
+        stages.append(Stage("neck", tuple(self.neck.nodes().values()), neck))
+        stages.append(Stage("head/towers", tuple(parts["towers"]), towers))
+        stages.append(Stage("head/final", tuple(parts["box_head"] + parts["class_head"]), final))
+        return stages
+
+    def normalize(self, x):
+        """x [..., 3] of 0..255, RGB -> what the backbone expects."""
+        if self.backbone_name.startswith("resnet"):
+            return x - tf.constant(IMAGENET_MEAN)
+        return x * (2.0 / 255.0) - 1.0
+
+    def anchors(self, size: tuple[int, int]) -> np.ndarray:
+        """The anchors [A, 4] for a padded input of this (height, width)."""
+        size = tuple(int(n) for n in size)
+        if size not in self._anchors:
+            generator = self._generator
+            if self.ssd.anchor_generator.multiscale_anchor_generator is not None:
+                levels = range(generator.min_level, generator.max_level + 1)
+                shape = (generator.anchor_scale, generator.aspect_ratios, generator.scales_per_octave)
+                self._anchors[size] = anchors.multiscale(size, levels, *shape)
+            else:
+                self._anchors[size] = anchors.ssd(size, _grids(size), anchors.ssd_shapes(generator))
+        return self._anchors[size]
+
+    @property
+    def _code_scales(self):
+        coder = self.ssd.box_coder.faster_rcnn_box_coder
+        return coder.y_scale, coder.x_scale, coder.height_scale, coder.width_scale
+
+    def _outputs(self, state, inputs=None, true_shapes=None) -> dict:
+        size = self.input_size if inputs is None else tuple(inputs.shape[1:3])
+        return state | {"anchors": tf.constant(self.anchors(size)), "true_shapes": true_shapes}
+
+    # Loss
+
+    def assign(self, groundtruth: dict, anchor_boxes) -> targets.Targets:
+        """The target assignment that the config's matcher makes."""
+        matcher = self.ssd.matcher.argmax_matcher
+        ignore = matcher.matched_threshold if matcher.ignore_thresholds else matcher.unmatched_threshold
+        return targets.assign(
+            groundtruth,
+            anchor_boxes,
+            matched=matcher.matched_threshold,
+            unmatched=ignore,
+            force=matcher.force_match_for_each_row,
+        )
+
+    def loss(self, predictions, groundtruth):
+        """As `Detector.loss`; source: `SSDMetaArch.loss`."""
+        boxes = _into_padding(groundtruth["boxes"], predictions["true_shapes"], self.input_size)
+        matched = self.assign(groundtruth | {"boxes": boxes}, predictions["anchors"])
+        where = tf.stack([matched.image, matched.anchor], axis=1)
+        codes = tf.gather_nd(predictions["box_encodings"], where)
+        rows = tf.gather_nd(predictions["class_logits"], where)
+        return self._loss(predictions["class_logits"], rows, codes, matched, predictions["anchors"])
+
+    def _loss(self, logits, rows, codes, matched, anchor_boxes):
+        """The two losses.
+
+        Args:
+            logits: [B, A, columns]; rows: [M, columns], codes: [M, 4]: the outputs at the matched anchors.
+            matched: targets, in the same order as rows and codes.
+            anchor_boxes: [A, 4].
+        """
+        settings = self.ssd.loss
+        normalizer = tf.maximum(tf.reduce_sum(matched.weights), 1.0) if self.ssd.normalize_loss_by_num_matches else 1.0
+        classification = self._classification(logits, rows, matched)
+        encoded = box_coder.encode(matched.boxes, tf.gather(anchor_boxes, matched.anchor), self._code_scales)
+        delta = settings.localization_loss.weighted_smooth_l1.delta
+        # Padding rows have weight 0 and empty boxes, whose encodings may be infinite.
+        difference = tf.where(matched.weights[:, None] > 0, codes - encoded, 0.0)
+        localization = tf.reduce_sum(losses.huber(difference, delta) * matched.weights[:, None])
+        code_size = 4.0 if self.ssd.normalize_loc_loss_by_codesize else 1.0
+        return {
+            "localization": settings.localization_weight * localization / (normalizer * code_size),
+            "classification": settings.classification_weight * classification / normalizer,
+        }
+
+    def _classification(self, logits, rows, matched):
+        """All logits as background, corrected at the matched anchors: exact, and without a dense one-hot target."""
+        focal = self.ssd.loss.classification_loss.weighted_sigmoid_focal
+        column = matched.class_ids + int(self.ssd.add_background_class)
+        hit = tf.gather(rows, column, batch_dims=1)
+        background = tf.reduce_sum(losses.focal(rows, 0, focal.alpha, focal.gamma), axis=1)
+        change = losses.focal(hit, 1, focal.alpha, focal.gamma) - losses.focal(hit, 0, focal.alpha, focal.gamma)
+        correction = matched.weights * change + (matched.weights - 1.0) * background
+        return losses.focal_background(logits, focal.alpha, focal.gamma) + tf.reduce_sum(correction)
+
+    # Training from the seam before the final convolutions: the box head answers at matched anchors only.
+
+    def _compact(self, stage: int) -> bool:
+        return stage == len(self.stages) - 1 and hasattr(self.head, "box_patches")
+
+    def record(self, state, groundtruth, stage):
+        """As `Detector.record`; before the last stage, targets and box patches instead of whole box features."""
+        if not self._compact(stage):
+            return super().record(state, groundtruth, stage)
+        anchor_boxes = tf.constant(self.anchors(self.input_size))
+        matched = self.assign(groundtruth, anchor_boxes)
+        patches = self.head.box_patches(state, matched.image, matched.anchor)
+        batch = tf.shape(groundtruth["boxes"])[0]
+        listed = {"anchor": matched.anchor, "boxes": matched.boxes, "class_ids": matched.class_ids}
+        listed |= {"weights": matched.weights, "patches": patches, "valid": tf.ones_like(matched.weights)}
+        record = {
+            f"match/{name}": tf.RaggedTensor.from_value_rowids(value, matched.image, nrows=tf.cast(batch, tf.int64))
+            .to_tensor()
+            for name, value in listed.items()
+        }  # fmt: skip
+        return record | {name: x for name, x in state.items() if name.startswith("class/")}
+
+    def record_loss(self, record, stage):
+        """As `Detector.record_loss`."""
+        if not self._compact(stage):
+            return super().record_loss(record, stage)
+        logits = self.head.class_logits(record)
+        valid = tf.where(record["match/valid"] > 0)
+        listed = {name: tf.gather_nd(record[f"match/{name}"], valid)
+                  for name in ("anchor", "boxes", "class_ids", "weights", "patches")}  # fmt: skip
+        image = tf.cast(valid[:, 0], tf.int32)
+        patches = listed.pop("patches")
+        matched = targets.Targets(image=image, **listed)
+        codes = self.head.box_encodings_at(patches, matched.anchor)
+        rows = tf.gather_nd(logits, tf.stack([image, matched.anchor], axis=1))
+        return self._loss(logits, rows, codes, matched, tf.constant(self.anchors(self.input_size)))
+
+    # Detections
+
+    def scores_and_boxes(self, predictions) -> tuple:
+        """(boxes [B, A, 4] normalised yxyx of the padded input, unclipped; scores [B, A, C])."""
+        boxes = box_coder.decode(predictions["box_encodings"], predictions["anchors"], self._code_scales)
+        convert = {"SIGMOID": tf.sigmoid, "SOFTMAX": tf.nn.softmax, "IDENTITY": tf.identity}
+        scores = convert[self.ssd.post_processing.score_converter](predictions["class_logits"])
+        return boxes, scores[..., int(self.ssd.add_background_class) :]
+
+    def postprocess(self, predictions, true_shapes=None):
+        """As `Detector.postprocess`; source: `post_processing.batch_multiclass_non_max_suppression`."""
+        settings = self.ssd.post_processing.batch_non_max_suppression
+        boxes, scores = (x.numpy() for x in self.scores_and_boxes(predictions))
+        shapes = predictions["true_shapes"] if true_shapes is None else true_shapes
+        size = np.asarray(self.input_size or np.max(shapes, axis=0)[:2], np.float32)
+        found = []
+        for image_boxes, image_scores, shape in zip(boxes, scores, np.asarray(shapes), strict=True):
+            window = np.tile(shape[:2] / size, 2).astype(np.float32)
+            clipped = np.clip(image_boxes, 0.0, window)
+            kept, class_ids = nms.class_wise(
+                image_boxes,
+                image_scores,
+                iou_threshold=settings.iou_threshold,
+                score_threshold=settings.score_threshold,
+                max_per_class=settings.max_detections_per_class,
+                max_total=settings.max_total_detections,
+                keep=(clipped[:, 2:] > clipped[:, :2]).all(axis=1),
+            )
+            found.append((clipped[kept] / window, image_scores[kept, class_ids], class_ids))
+        return found
+
+
+def _backbone(name: str, extractor) -> list[Block]:
+    overriding = extractor.override_base_feature_extractor_hyperparams
+    hyper = Hyperparameters.from_config(extractor.conv_hyperparams)
+    if name.startswith("resnet"):
+        # What the OD API's resnet_v1 takes where the config does not override.
+        own = Hyperparameters("RELU", l2=5e-5, epsilon=1e-5, momentum=0.999)
+        return resnet_v1(int(name[6:]), hyper if overriding else own)
+    own = Hyperparameters("RELU_6", epsilon=1e-3, momentum=0.999)
+    build = {"mobilenet_v1": mobilenet_v1, "mobilenet_v2": mobilenet_v2}[name]
+    return build(hyper if overriding else own, extractor.depth_multiplier, extractor.min_depth)
+
+
+def _block(blocks, name) -> Block:
+    return next(block for block in blocks if block.name == name)
+
+
+def _backbone_stage(block: Block, level):
+    """state -> state for one block: moves "x" on, and keeps it under "tap/LEVEL" where a level reads it."""
+
+    def run(state):
+        x = block.run(state["x"])
+        rest = {name: value for name, value in state.items() if name != "x"}
+        return rest | {"x": x} if level is None else rest | {"x": x, f"tap/{level}": x}
+
+    return run
+
+
+def _grids(size):
+    """(rows, columns) of the six maps of SSD without a pyramid: strides 16, 32, ..., rounded up."""
+    return [tuple(-(-n // (16 * 2**level)) for n in size) for level in range(6)]
+
+
+def _into_padding(boxes, true_shapes, padded):
+    """Boxes relative to the true image -> relative to the padded input."""
+    if true_shapes is None or padded is None:
+        return boxes
+    window = tf.cast(true_shapes[:, :2], tf.float32) / tf.constant(padded, tf.float32)
+    return boxes * tf.tile(window, [1, 2])[:, None, :]
+
+
+def _reject_unsupported(ssd) -> None:
+    """Raises for settings that would silently change the result."""
+    suppression = ssd.post_processing.batch_non_max_suppression
+    problems = {
+        "loss.classification_loss": ssd.loss.classification_loss.weighted_sigmoid_focal is None,
+        "loss.localization_loss": ssd.loss.localization_loss.weighted_smooth_l1 is None,
+        "box_coder": ssd.box_coder.faster_rcnn_box_coder is None,
+        "post_processing.batch_non_max_suppression.soft_nms_sigma": suppression.soft_nms_sigma > 0,
+        "post_processing.batch_non_max_suppression.use_class_agnostic_nms": suppression.use_class_agnostic_nms,
+    }
+    for where, unsupported in problems.items():
+        if unsupported:
+            raise ConfigError(
+                "detkit can't do what this SSD config asks for.",
+                where=f"model.ssd.{where}",
+                expected="weighted_sigmoid_focal, weighted_smooth_l1, faster_rcnn_box_coder and plain class-wise NMS",
+                fix="Use a config of the TF2 Detection Model Zoo.",
+            )
