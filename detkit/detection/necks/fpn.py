@@ -66,5 +66,8 @@ def _listed(prefix: str, unit: ConvNorm) -> dict:
 
 def _double(x, like):
     """Nearest-neighbour doubling of x [B, h, w, C], cut to the size of `like` where that is odd."""
-    height, width = tf.shape(like)[1], tf.shape(like)[2]
-    return tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)[:, :height, :width]
+    doubled = tf.raw_ops.ResizeNearestNeighbor(images=x, size=2 * tf.shape(x)[1:3])
+    doubled.set_shape([None, *(None if n is None else 2 * n for n in x.shape[1:3]), x.shape[3]])
+    if doubled.shape[1:3] == like.shape[1:3]:
+        return doubled
+    return doubled[:, : tf.shape(like)[1], : tf.shape(like)[2]]

@@ -1,0 +1,36 @@
+"""detkit check"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+EXAMPLES = """
+\b
+Examples:
+  detkit check ducky/train.json
+  detkit check mine.yaml --set data.train=photos/train.json
+  detkit check runs/ducky
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("target", type=click.Path(path_type=Path), metavar="PIPELINE|DATA|MODEL")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="Override a field of the pipeline; may be repeated.",
+)  # fmt: skip
+def check(target: Path, overrides: tuple[str, ...]) -> None:
+    """Find every problem before anything is run.
+
+    All in one pass: each problem with its place, what was found and expected, and what to do next. Exit code
+    1 if there is an error among them.
+    """
+    from detkit import api
+    from detkit.data.problems import format_problems
+
+    problems = api.check(target, overrides=overrides)
+    click.echo(format_problems(problems))
+    if any(problem.severity == "error" for problem in problems):
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,37 @@
+"""detkit train"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+EXAMPLES = """
+\b
+Examples:
+  detkit train pipelines/rubber_ducky.yaml --set data.train=ducky/train.json
+  detkit train mine.yaml --set train.steps=300 --set train.learning_rate=0.02
+  detkit train mine.yaml --output runs/mine --resume
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("pipeline", type=click.Path(path_type=Path))
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="Override a field of the pipeline, by its path in the YAML; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Run directory; the pipeline's own by default."
+)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the run directory.")
+def train(pipeline: Path, overrides: tuple[str, ...], output: Path | None, resume: bool) -> None:
+    """Train a detector as PIPELINE says.
+
+    PIPELINE is a YAML file with the keys task, model, data, train and output, or an OD API pipeline.config.
+    The run directory that comes out is a model: `detkit predict RUN photo.jpg`.
+    """
+    from detkit import api
+
+    run = api.train(pipeline, overrides=overrides, output=output, resume=resume)
+    click.echo(f"The detector is in {run.directory}. Try it:  detkit predict {run.directory} PHOTO")

@@ -1,0 +1,188 @@
+"""Reading pictures: allow-listed formats, a pixel cap before decoding, uint8 RGB the right way up."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from detkit.errors import MediaError
+from detkit.io import unreadable
+
+MAX_PIXELS = 100_000_000
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+_ALLOWED = "a JPEG, PNG, WebP or BMP picture"
+_RECOGNISED = {
+    b"GIF8": "a GIF picture",
+    b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture",
+    b"%PDF": "a PDF document",
+    b"PK\3\4": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"\0\0\0\x0cjP": "a JPEG 2000 picture",
+    b"8BPS": "a Photoshop picture",
+}
+_ORIENTATION_TAG = 0x0112
+
+
+def _plugin(head: bytes):
+    """The Pillow class for an allowed format, or None.
+
+    The classes are called directly: `Image.open` would guess among dozens of formats and warn about large
+    pictures, where the cap here raises.
+    """
+    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+    if head.startswith(b"\xff\xd8\xff"):
+        return JpegImagePlugin.JpegImageFile
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImagePlugin.PngImageFile
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return WebPImagePlugin.WebPImageFile
+    if head.startswith(b"BM"):
+        return BmpImagePlugin.BmpImageFile
+    return None
+
+
+def _content(head: bytes) -> str:
+    """What a file that isn't allowed seems to hold, in words."""
+    for magic, name in _RECOGNISED.items():
+        if head.startswith(magic):
+            return name
+    if head[4:8] == b"ftyp":
+        brand = head[8:12].decode("ascii", "replace").strip()
+        return f"a HEIC/AVIF picture or a video (type {brand!r})"
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
+        return f"text, starting {head[:24].decode('ascii')!r}"
+    return f"unknown content, starting with the bytes {head[:8].hex(' ')}"
+
+
+@contextmanager
+def _opened(source):
+    """A Pillow image of which only the header has been read, and the source's name for messages."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        name, file = f"<{len(source)} bytes>", io.BytesIO(source)
+    else:
+        name = Path(source)
+        try:
+            file = open(name, "rb")
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise MediaError("Can't open this picture.", **unreadable(name, error)) from error
+    with file:
+        yield _header(file, name), name
+
+
+def _header(file, name):
+    head = file.read(32)
+    if not head:
+        raise MediaError(
+            "This picture is empty.",
+            where=name,
+            got="0 bytes",
+            expected=_ALLOWED,
+            fix="Copy or download the file again.",
+        )
+    plugin = _plugin(head)
+    if plugin is None:
+        raise MediaError(
+            "This is not a picture that detkit reads.",
+            where=name,
+            got=_content(head),
+            expected=_ALLOWED,
+            fix="Convert it, whatever its file name says, or leave it out.",
+        )
+    file.seek(0)
+    try:
+        return plugin(file)
+    except Exception as error:  # a damaged file can raise anything in a parser
+        raise _damaged(name, error) from error
+
+
+def _damaged(name, error: Exception) -> MediaError:
+    return MediaError(
+        "This picture is damaged or cut short.",
+        where=name,
+        got=str(error) or repr(error),
+        expected=_ALLOWED + ", complete",
+        fix="Copy or download the file again, or leave it out.",
+    )
+
+
+def _orientation(image) -> int:
+    """The EXIF orientation 1..8; 1 where there is none that can be read."""
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # damaged EXIF data must not cost the picture
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    if orientation >= 5:
+        array = array.swapaxes(0, 1)
+    if orientation in (2, 3, 7, 6):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return np.ascontiguousarray(array)
+
+
+def _rgb(image) -> np.ndarray:
+    """Pixels [H, W, 3] of a loaded image of any mode."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
+        grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, -1)
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.array(image.convert("RGB"))
+
+
+def decode(source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The pixels of a picture, the right way up.
+
+    JPEG, PNG, WebP and BMP are told by their content, not by name. The EXIF orientation is applied; grey,
+    palette and CMYK pictures become RGB, 16-bit ones keep their upper 8 bits, transparent ones lie on white.
+
+    Args:
+        source: a path, or the bytes of a file.
+        max_pixels: larger pictures are refused before they are decoded.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+
+    Raises:
+        MediaError: for other formats, too many pixels, and missing, empty, damaged or truncated files.
+    """
+    with _opened(source) as (image, name):
+        width, height = image.size
+        if width * height > max_pixels:
+            raise MediaError(
+                "This picture is too large.",
+                where=name,
+                got=f"{width} x {height} = {width * height:,} pixels",
+                expected=f"at most {max_pixels:,}",
+                fix="Scale it down; for a file that you trust, raise max_pixels.",
+            )
+        try:
+            image.load()
+            pixels = _rgb(image)
+        except Exception as error:  # a damaged file can raise anything in a decoder
+            raise _damaged(name, error) from error
+        return _upright(pixels, _orientation(image))
+
+
+def size(source) -> tuple[int, int]:
+    """(height, width) of a picture after EXIF orientation, from its header; MediaError as for `decode`."""
+    (height, width), orientation = stored_size(source)
+    return (width, height) if orientation >= 5 else (height, width)
+
+
+def stored_size(source) -> tuple[tuple[int, int], int]:
+    """(height, width) as the pixels are stored, and the EXIF orientation 1..8 (5..8 swap the sides)."""
+    with _opened(source) as (image, _):
+        return (image.size[1], image.size[0]), _orientation(image)

@@ -1,0 +1,68 @@
+"""Matching detections to ground truth by pycocotools, without its files and its prints."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import numpy as np
+from pycocotools.cocoeval import COCOeval
+
+
+def precision_and_recall(truth, found, *, images: int, classes: int, max_detections):
+    """Precision and recall as the COCO evaluation defines them.
+
+    Args:
+        truth: dicts with `image_id` (0..images-1), `category_id` (0..classes-1), `bbox` ([xmin, ymin, width,
+            height] in pixels), `area` (pixels), `iscrowd` and `ignore` (booleans), and perhaps an `id`.
+        found: dicts with `image_id`, `category_id`, `bbox`, `score`, in falling order of preference
+            among equal scores.
+        images: number of images.
+        classes: number of classes.
+        max_detections: rising limits of detections per image.
+
+    Returns:
+        Precision [IoU 10, recall 101, class, area range 4, limit] and recall [IoU 10, class, area range 4,
+        limit], float64, with -1 where a class has no ground truth in the area range. The area ranges
+        are all, small, medium, large.
+
+    Source: Lin et al., Microsoft COCO, 2014; pycocotools.
+    """
+    matching = _Matching(truth, found, images, classes, max_detections)
+    with contextlib.redirect_stdout(io.StringIO()):
+        matching.evaluate()
+        matching.accumulate()
+    return matching.eval["precision"], matching.eval["recall"]
+
+
+class _Matching(COCOeval):
+    """pycocotools' evaluation, fed from lists instead of COCO files."""
+
+    def __init__(self, truth, found, images: int, classes: int, max_detections):
+        super().__init__(iouType="bbox")
+        self.params.imgIds, self.params.catIds = list(range(images)), list(range(classes))
+        self.params.maxDets = list(max_detections)
+        self._truth, self._found = truth, found
+
+    def _prepare(self) -> None:
+        # pycocotools takes a match with id 0 for no match, hence the numbering from 1; a box that has
+        # an id keeps it, for the numbers that pycocotools itself gives on a file.
+        for number, box in enumerate(self._truth, 1):
+            self._gts[box["image_id"], box["category_id"]].append({"id": number} | box)
+        for number, box in enumerate(self._found, 1):
+            area = box["bbox"][2] * box["bbox"][3]
+            self._dts[box["image_id"], box["category_id"]].append(box | {"id": number, "area": area})
+
+    def evaluateImg(self, imgId, catId, aRng, maxDet):
+        # An ignored box may take any number of detections, as a crowd does; but its overlap, which is already
+        # computed here, is plain IoU. So Pascal VOC treats its difficult objects.
+        for box in self._gts[imgId, catId]:
+            box["iscrowd"] = box["iscrowd"] or box["ignore"]
+            box["ignore"] = box["iscrowd"]
+        return super().evaluateImg(imgId, catId, aRng, maxDet)
+
+
+def mean_of_defined(values: np.ndarray) -> float:
+    """The mean of the entries that are not -1; -1.0 where none is left."""
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else -1.0

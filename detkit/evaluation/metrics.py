@@ -1,0 +1,125 @@
+"""The numbers of an evaluation, as a mapping, a table and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from detkit.evaluation.matching import mean_of_defined
+
+RECALL_GRID = np.linspace(0.0, 1.0, 101)
+_AREAS = {"s": "small, up to 32 x 32 pixels", "m": "medium", "l": "large, from 96 x 96 pixels"}
+
+
+@dataclass(frozen=True, eq=False)
+class Metrics(Mapping):
+    """COCO metrics of a detector on a dataset; a mapping of the numbers, -1 where one is undefined.
+
+    Attributes:
+        numbers: AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl; the AR names carry
+            the limits of detections per image.
+        per_class: {name: {"AP", "AP50", "AR100", "boxes"}}; boxes counts the ground truth not ignored.
+        pr_curves: {name: float64 [101]}, precision at IoU 0.5 over `RECALL_GRID`, for the classes with boxes.
+        images: number of images.
+        boxes: number of ground truth boxes that are not ignored.
+        detections: number of detections taken into account.
+        warnings: what a reader of the numbers should know.
+
+    Example:
+        >>> metrics = evaluate(dataset, detections)
+        >>> metrics["AP50"]
+        0.61
+    """
+
+    numbers: dict[str, float]
+    per_class: dict[str, dict[str, float]]
+    pr_curves: dict[str, np.ndarray]
+    images: int
+    boxes: int
+    detections: int
+    warnings: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> float:
+        return self.numbers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.numbers)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def to_json(self) -> dict:
+        """The numbers at the top level, with `images`, `boxes`, `detections`, `per_class` and `warnings`."""
+        counts = {"images": self.images, "boxes": self.boxes, "detections": self.detections}
+        per_class = {name: dict(values) for name, values in self.per_class.items()}
+        return {**self.numbers, **counts, "per_class": per_class, "warnings": list(self.warnings)}
+
+    def table(self) -> str:
+        """The numbers and the classes as text, a dash where a number is undefined."""
+        counts = f"{self.images} images, {self.boxes} boxes, {self.detections} detections"
+        numbers = [f"{name:<6} {_shown(value):>6}   {_meaning(name)}" for name, value in self.items()]
+        columns = list(next(iter(self.per_class.values()), {}))
+        classes = [
+            [name, *(_shown(values[column]) for column in columns)] for name, values in self.per_class.items()
+        ]
+        blocks = [counts, "\n".join(numbers), _aligned([["class", *columns], *classes])]
+        return "\n\n".join(blocks + [f"Note: {warning}" for warning in self.warnings])
+
+
+def from_curves(
+    precision, recall, *, classes, boxes, max_detections, images, detections, warnings
+) -> Metrics:
+    """Metrics from the arrays of `matching.precision_and_recall`; `boxes` counts the ground truth a class."""
+    last = f"AR{max_detections[-1]}"
+    numbers = _average_precisions(precision) | _average_recalls(recall, max_detections)
+    per_class, curves = {}, {}
+    for k, name in enumerate(classes):
+        average = _average_precisions(precision[:, :, k : k + 1])
+        ar = mean_of_defined(recall[:, k, 0, -1])
+        per_class[name] = {"AP": average["AP"], "AP50": average["AP50"], last: ar, "boxes": boxes[k]}
+        if boxes[k]:
+            curves[name] = precision[0, :, k, 0, -1].copy()
+    return Metrics(numbers, per_class, curves, images, sum(boxes), detections, tuple(warnings))
+
+
+def _average_precisions(precision) -> dict[str, float]:
+    """Of precision [IoU, recall, class, area, limit], at the last limit."""
+    p = precision[..., -1]
+    parts = {"AP": p[..., 0], "AP50": p[0, ..., 0], "AP75": p[5, ..., 0]}
+    parts |= {f"AP{size}": p[..., area] for area, size in enumerate(_AREAS, 1)}
+    return {name: mean_of_defined(values) for name, values in parts.items()}
+
+
+def _average_recalls(recall, max_detections) -> dict[str, float]:
+    """Of recall [IoU, class, area, limit]; by area at the last limit."""
+    parts = {f"AR{limit}": recall[:, :, 0, m] for m, limit in enumerate(max_detections)}
+    parts |= {f"AR{size}": recall[:, :, area, -1] for area, size in enumerate(_AREAS, 1)}
+    return {name: mean_of_defined(values) for name, values in parts.items()}
+
+
+def _meaning(name: str) -> str:
+    kind, detail = name[:2], name[2:]
+    measure = {"AP": "average precision", "AR": "average recall"}[kind]
+    if detail in _AREAS:
+        return f"{measure}, {_AREAS[detail]}"
+    if kind == "AR":
+        return f"{measure}, up to {detail} detection{'s' * (detail != '1')} per image"
+    return f"{measure} at IoU {'0.50 to 0.95' if not detail else f'0.{detail}'}"
+
+
+def _shown(value) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return "-" if value < 0 else f"{value:.3f}"
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    """Rows of text in columns: the first to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        cells = [text.rjust(width) for text, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    return "\n".join(lines)

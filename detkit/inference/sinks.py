@@ -1,0 +1,116 @@
+"""What becomes of the detections: drawn pictures, drawn video, COCO results, CSV.
+
+A sink is a context manager that gives a function `write(frame, found, picture)`. Leaving the context
+completes the file under its name; leaving it by an exception leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from detkit import boxes
+from detkit.detections import Detections
+from detkit.inference.sources import Frame
+from detkit.io import atomic_write
+
+Write = Callable[[Frame, Detections, np.ndarray | None], None]
+
+VIDEO_FORMATS = {
+    ".mp4": ("mp4", "libx264"),
+    ".mkv": ("matroska", "libx264"),
+    ".mov": ("mov", "libx264"),
+    ".avi": ("avi", "libx264"),
+    ".gif": ("gif", "gif"),
+}
+CSV_HEADER = (
+    "source", "frame", "time_s", "class", "score", "xmin_px", "ymin_px", "xmax_px", "ymax_px",
+)  # fmt: skip
+
+
+@contextmanager
+def pictures(paths: Mapping[Path, Path]) -> Iterator[Write]:
+    """Writes each picture to the path that `paths` gives for the file it was made from."""
+    from PIL import Image
+
+    def write(frame: Frame, found: Detections, picture: np.ndarray) -> None:
+        target = paths[frame.path]
+        with atomic_write(target, "wb") as file:
+            form = Image.registered_extensions()[target.suffix.lower()]
+            Image.fromarray(picture).save(file, form, **({} if form == "PNG" else {"quality": 95}))
+
+    yield write
+
+
+@contextmanager
+def coco_results(path: Path, label_ids: Sequence[int]) -> Iterator[Write]:
+    """Writes detections as a COCO results list.
+
+    Every frame or image counts as one image; `image_id` numbers them from 1 in the order they come.
+    `bbox` is [x, y, width, height] in pixels. Beside COCO's own keys an entry has `file_name`, and in
+    videos `frame` (from 0) and `time` (seconds).
+
+    Args:
+        path: the JSON file.
+        label_ids: the category id of each class.
+    """
+    with atomic_write(path) as file:
+        image_id, separator = 0, "\n"
+
+        def write(frame: Frame, found: Detections, picture: np.ndarray | None) -> None:
+            nonlocal image_id, separator
+            image_id += 1
+            where = {"file_name": frame.path.name}
+            if frame.index is not None:
+                where |= {"frame": frame.index, "time": round(float(frame.time), 6)}
+            for entry in coco_entries(found, label_ids, image_id):
+                file.write(separator + json.dumps(entry | where, ensure_ascii=False))
+                separator = ",\n"
+
+        file.write("[")
+        yield write
+        file.write("\n]\n")
+
+
+@contextmanager
+def table(path: Path) -> Iterator[Write]:
+    """Writes detections as CSV, one row each; the header names the units: px are pixels, s seconds."""
+    with atomic_write(path) as file:
+        rows = csv.writer(file, lineterminator="\n")
+
+        def write(frame: Frame, found: Detections, picture: np.ndarray | None) -> None:
+            corners = boxes.convert(found.boxes, "yxyx", "xyxy_abs", size=found.size)
+            index, time = _when(frame)
+            for corner, score, label in zip(corners, found.scores, found.labels, strict=True):
+                numbers = [f"{score:.6f}", *(f"{value:.2f}" for value in corner)]
+                rows.writerow([frame.path, index, time, label, *numbers])
+
+        rows.writerow(CSV_HEADER)
+        yield write
+
+
+def coco_entries(found: Detections, label_ids: Sequence[int], image_id: int | str) -> Iterator[dict]:
+    """The entries of one image in a COCO results list; `bbox` is [x, y, width, height] in pixels.
+
+    Args:
+        found: the detections.
+        label_ids: the category id of each class.
+        image_id: what the annotation file calls the image.
+    """
+    extents = boxes.convert(found.boxes, "yxyx", "xywh_abs", size=found.size)
+    for extent, score, class_id in zip(extents, found.scores, found.class_ids, strict=True):
+        yield {
+            "image_id": image_id,
+            "category_id": int(label_ids[class_id]),
+            "bbox": [round(float(value), 3) for value in extent],
+            "score": round(float(score), 6),
+        }
+
+
+def _when(frame: Frame) -> tuple[str, str]:
+    return ("", "") if frame.index is None else (str(frame.index), f"{float(frame.time):.6f}")

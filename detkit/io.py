@@ -1,0 +1,131 @@
+"""Writing files so that a reader never sees half of one, and JSON with errors one can act on."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from detkit.errors import ConfigError, DataError
+
+_ADVICE = {
+    errno.EACCES: "Choose a directory you may write to, or change its permissions.",
+    errno.EPERM: "Choose a directory you may write to, or change its permissions.",
+    errno.EROFS: "This file system is read-only: choose a directory elsewhere.",
+    errno.ENOSPC: "The disk is full: free some space or choose a directory on another disk.",
+    errno.EDQUOT: "Your disk quota is used up: free some space or choose a directory on another disk.",
+    errno.ENOTDIR: "Part of this path is a file: choose another path, or move that file away.",
+    errno.EEXIST: "Part of this path is a file: choose another path, or move that file away.",
+    errno.EISDIR: "This path is a directory: give the path of a file.",
+    errno.ENAMETOOLONG: "Choose a shorter file name.",
+}
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        "Can't write here.",
+        where=path,
+        got=error.strerror,
+        expected="a path that can be written",
+        fix=_ADVICE.get(error.errno, "Choose another path."),
+    )
+
+
+def make_directory(path) -> Path:
+    """Create a directory and its parents, or find it there; ConfigError with advice where that fails."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return path
+
+
+@contextmanager
+def atomic_write(path, mode: str = "w"):
+    """Open a file that appears under its name only when it is complete, on disk and closed.
+
+    Missing parent directories are made. When the body raises, nothing is left behind and a file that
+    was there before stays as it was.
+
+    Args:
+        path: where the file shall be.
+        mode: "w" for text (UTF-8, "\\n" line ends) or "wb" for bytes.
+
+    Raises:
+        ConfigError: if the path can't be written, the disk is full, or the like.
+    """
+    path = Path(path)
+    make_directory(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        with open(temporary, mode, **text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        ours = error.errno and error.filename in (None, str(temporary), str(path))
+        raise (_unwritable(path, error) if ours else error) from error
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
+
+
+def write_json(path, value) -> None:
+    """Write a value as indented JSON, all at once; ConfigError where the path can't be written."""
+    with atomic_write(path) as file:
+        json.dump(value, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+
+
+def read_json(path):
+    """The value in a JSON file.
+
+    Raises:
+        DataError: if there is no such file, it is a directory or empty, or it isn't JSON; the message then
+            has the line and the column.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError("Can't read this JSON file.", **unreadable(path, error)) from error
+    if not text.strip():
+        raise DataError("The file is empty.", where=path, expected="JSON", fix="Export or download it again.")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where, got = f"{path}, line {error.lineno}, column {error.colno}", error.msg
+    except (ValueError, RecursionError) as error:
+        where, got = path, str(error)
+    fix = "Correct it there, or export the file again; a file cut short often ends in mid-list."
+    raise DataError("This is not valid JSON.", where=where, got=got, expected="JSON", fix=fix)
+
+
+def unreadable(path: Path, error: Exception) -> dict:
+    """The parts of the message about a file that can't be opened: where, got, expected and fix."""
+    if isinstance(error, UnicodeDecodeError):
+        return dict(
+            where=path,
+            got=f"byte {error.start} is not UTF-8",
+            expected="UTF-8 text",
+            fix="Save the file as UTF-8.",
+        )
+    if path.is_dir():
+        return dict(where=path, got="a directory", expected="a file", fix="Give the path of a file in it.")
+    if isinstance(error, FileNotFoundError):
+        here = next((p for p in path.absolute().parents if p.is_dir()), Path("/"))
+        return dict(
+            where=path,
+            got="no such file",
+            expected="a file",
+            fix=f"Check the path; the part of it that exists is {here}.",
+        )
+    got = getattr(error, "strerror", None) or str(error)
+    return dict(
+        where=path, got=got, expected="a file that can be read", fix="Check the path and permissions."
+    )

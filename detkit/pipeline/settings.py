@@ -1,0 +1,223 @@
+"""The keys of a detkit pipeline, their defaults and what each one means."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from detkit.errors import ConfigError
+from detkit.pipeline.fields import choice, nearest, option
+from detkit.pipeline.options import Options, from_mapping
+
+PARTS = ("backbone", "neck", "head", "towers", "box_head", "class_head")
+TUNE = ("heads", "towers", "neck", "all")
+
+
+@dataclass(frozen=True)
+class TuneRule(Options):
+    """Variables whose names match a regular expression, and a factor for their learning rate."""
+
+    PATH: ClassVar = "train.tune"
+
+    pattern: str = option(".*", help="The regular expression that is searched in the names of the variables.")
+    multiplier: float = option(1.0, at_least=0, help="The factor of the learning rate; 0 freezes.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ConfigError(
+                f"{self.PATH}.pattern is no regular expression.",
+                where=f"{self.PATH}.pattern",
+                got=f"{self.pattern!r}: {error}",
+            ) from None
+
+
+@dataclass(frozen=True)
+class Augment(Options):
+    """How far training images are varied at random; an option that is 0 is off."""
+
+    PATH: ClassVar = "train.augment"
+
+    flip: float = option(0.0, at_least=0, at_most=1, help="The probability of a horizontal flip.")
+    zoom: float = option(
+        0.0, at_least=0, below=1, help="The largest fraction to enlarge or shrink images by."
+    )
+    crop: float = option(
+        0.0, at_least=0, below=1, help="The largest fraction to cut off the sides of images."
+    )
+    colour: float = option(
+        0.0, at_least=0, at_most=1, help="The largest change of brightness, contrast and saturation."
+    )
+
+    @classmethod
+    def expand(cls, value):
+        """`true` stands for the usual options, `none` for no options."""
+        if value is True:
+            return dict(USUAL_AUGMENTATION)
+        return {} if value is None or value is False or value == "none" else value
+
+
+USUAL_AUGMENTATION = {"flip": 0.5, "zoom": 0.25, "crop": 0.2, "colour": 0.2}
+
+
+def _augment(value, path: str) -> Augment | None:
+    mixed = (
+        isinstance(value, Augment | Mapping) or value is None or isinstance(value, bool) or value == "none"
+    )
+    if not mixed:
+        raise ConfigError(f"{path} can't have this value.", where=path, got=repr(value), expected=_AUGMENT)
+    augment = from_mapping(Augment, value)
+    return None if augment == Augment() else augment
+
+
+def _tune(value, path: str) -> str | tuple[TuneRule, ...]:
+    if isinstance(value, str) and value in TUNE:
+        return value
+    rules = [value] if isinstance(value, Mapping | TuneRule) else value
+    if not isinstance(rules, list | tuple) or not rules:
+        raise ConfigError(
+            f"{path} can't have this value.",
+            where=path,
+            got=repr(value),
+            expected=_TUNE,
+            fix=nearest(value, TUNE),
+        )
+    return tuple(from_mapping(TuneRule, rule) for rule in rules)
+
+
+def _name(value, path: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(f"{path} can't have this value.", where=path, got=repr(value), expected=_NAME)
+    return value
+
+
+def _path(value, path: str) -> str | None:
+    """An absolute path, for a pipeline to mean the same wherever it is written to; a URL stays as it is."""
+    if value is None:
+        return None
+    value = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ConfigError(
+            f"{path} can't have this value.", where=path, got=repr(value), expected="a path or null"
+        )
+    return value if "://" in value else os.path.abspath(os.path.expanduser(value))
+
+
+_NAME = "the name of a model in the zoo, or the path of a model"
+_TUNE = f"one of {', '.join(TUNE)}, or a list of rules {{pattern: REGULAR_EXPRESSION, multiplier: NUMBER}}"
+_AUGMENT = "none, true, or a mapping of flip, zoom, crop, colour to numbers"
+
+
+def _file(help: str):
+    return option(None, path=True, convert=_path, expects="a path", help=help)
+
+
+@dataclass(frozen=True)
+class ModelConfig(Options):
+    """The model to start from and what becomes of its head."""
+
+    PATH: ClassVar = "model"
+
+    name: str = option(
+        "hands",
+        path=True,
+        convert=_name,
+        expects=_NAME,
+        help="A zoo name, a model's directory or pipeline.config.",
+    )
+    checkpoint: str | None = _file(
+        "The checkpoint to restore, if it is not the one of the model's directory."
+    )
+    init: str = choice(
+        "prior", "prior", "imprint", help="How new classes start: all rare, or from the features of examples."
+    )
+    keep_classes: bool = option(False, help="Whether the model goes on detecting the classes it knows.")
+    reset: tuple[str, ...] = option((), choices=PARTS, help="Parts to reinitialise besides the class head.")
+
+    @classmethod
+    def expand(cls, value):
+        """A text stands for the model of that name."""
+        return {"name": value} if isinstance(value, str) else super().expand(value)
+
+
+@dataclass(frozen=True)
+class DataConfig(Options):
+    """The annotated images."""
+
+    PATH: ClassVar = "data"
+
+    train: str | None = _file("The training set.")
+    val: str | None = _file("The validation set, for early stopping and the best checkpoint.")
+    test: str | None = _file("The test set, evaluated once after training.")
+    format: str | None = option(None, help="The format of the annotations; null: recognised.")
+    images: str | None = _file("The folder of the images; null: found from the annotations.")
+
+
+@dataclass(frozen=True)
+class TrainConfig(Options):
+    """The fine-tuning."""
+
+    PATH: ClassVar = "train"
+
+    steps: int = option(300, at_least=1, help="How many batches to train on.")
+    batch_size: int = option(8, at_least=1, help="How many images are in a batch.")
+    tune: str | tuple[TuneRule, ...] = option(
+        "all",
+        convert=_tune,
+        expects=_TUNE,
+        help="What is trained: up to which part, or rules by variable name.",
+    )
+    optimizer: str = choice("momentum", "momentum", "adam", "adamw", help="The optimizer.")
+    learning_rate: float = option(0.01, above=0, at_most=10, help="The highest learning rate.")
+    schedule: str = choice("cosine", "constant", "cosine", help="The course of the learning rate.")
+    warmup_steps: int = option(10, at_least=0, help="Steps in which the learning rate rises from near 0.")
+    momentum: float = option(0.9, at_least=0, below=1, help="The momentum of the optimizer called momentum.")
+    weight_decay: float = option(0.0, at_least=0, below=1, help="The factor of the penalty on the kernels.")
+    clip_norm: float | None = option(
+        10.0, above=0, help="The largest norm of the gradient; null: not clipped."
+    )
+    freeze_batch_norm: bool = option(True, help="Whether batch normalisation keeps its averages.")
+    augment: Augment | None = option(
+        None, convert=_augment, expects=_AUGMENT, help="How training images are varied; true: the usual."
+    )
+    cache: str = choice(
+        "auto", "auto", "on", "off", help="Whether the output of the frozen layers is computed once and kept."
+    )
+    cache_mb: int = option(1024, at_least=1, help="The most memory that this cache takes, in MiB.")
+    views: int = option(8, at_least=1, help="How many augmented views of each image are cached.")
+    validate_every: int | None = option(
+        100, at_least=1, help="Steps between validations; null: only at the end."
+    )
+    patience: int | None = option(
+        None, at_least=1, help="Validations without improvement before training stops; null: never."
+    )
+    checkpoint_every: int | None = option(
+        100, at_least=1, help="Steps between checkpoints; null: only at the end."
+    )
+    seed: int = option(0, at_least=0, below=2**32, help="The seed of all that is random.")
+    ema: float | None = option(
+        None, above=0, below=1, help="The decay of the weights' moving average; null: no average."
+    )
+
+
+@dataclass(frozen=True)
+class Pipeline(Options):
+    """Everything that `detkit train` needs to know.
+
+    Paths are absolute: relative ones are resolved when the pipeline is made.
+
+    Example:
+        >>> Pipeline(model="hands", train={"steps": 200}).train.steps
+        200
+    """
+
+    task: str = choice("detection", "detection", help="The kind of problem.")
+    model: ModelConfig = option(ModelConfig())
+    data: DataConfig = option(DataConfig())
+    train: TrainConfig = option(TrainConfig())
+    output: str | None = _file("The directory of the run; null: runs/ and the name of the pipeline.")

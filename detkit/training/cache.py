@@ -1,0 +1,125 @@
+"""The frozen-prefix cache: what lies before the first tuned layer runs once per view, not once per step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from detkit.data import batches
+from detkit.errors import ConfigError
+from detkit.progress import progress
+
+CHUNK = 4  # views that go through the frozen part together
+
+
+@dataclass
+class Cache:
+    """Records of every view, in memory.
+
+    Attributes:
+        records: tensors [views, ...], the views of a photo behind each other.
+        per_photo: views of each photo.
+        nbytes: memory that the records take.
+    """
+
+    records: dict
+    per_photo: int
+    nbytes: int
+
+    def rows(self, batch: list[tuple[int, int]]) -> np.ndarray:
+        """The rows of a batch of (photo, times seen before): views take turns."""
+        return np.array([photo * self.per_photo + seen % self.per_photo for photo, seen in batch], np.int32)
+
+
+class Prefix:
+    """The frozen stages of a detector, compiled once."""
+
+    def __init__(self, detector, seam: int):
+        self.detector, self.seam = detector, seam
+        self._run = tf.function(self._record, autograph=False, reduce_retracing=True)
+
+    def _record(self, inputs, truth):
+        return self.detector.record(self.detector.run({"x": inputs}, 0, self.seam), truth, self.seam)
+
+    def records(self, views: list) -> dict:
+        """The record of some views: tensors [B, ...]."""
+        inputs, true_shapes = self.detector.preprocess([view.image for view in views])
+        truth = {name: tf.constant(value) for name, value in batches.groundtruth(views).items()}
+        truth["boxes"] = _padded_boxes(self.detector, truth["boxes"], true_shapes)
+        if self.seam == 0:
+            return self.detector.record({"x": inputs}, truth, 0)
+        return self._run(inputs, truth)
+
+
+def _padded_boxes(detector, boxes, true_shapes):
+    """Boxes relative to the padded input, since a record no longer knows the true shapes."""
+    if detector.input_size is None:
+        return boxes
+    window = tf.cast(true_shapes[:, :2], tf.float32) / tf.constant(detector.input_size, tf.float32)
+    return boxes * tf.tile(window, [1, 2])[:, None, :]
+
+
+def plan(settings, seam: int, photos: int) -> int:
+    """How many views of each photo to cache; 0 for no cache.
+
+    Raises:
+        ConfigError: if the cache is demanded, but nothing is frozen.
+    """
+    if settings.cache == "on" and seam == 0:
+        raise ConfigError(
+            "There is nothing to cache: the first layer is tuned.",
+            where="train.cache",
+            got="on",
+            fix="Tune less (train.tune=heads), or set train.cache=auto.",
+        )
+    if settings.cache == "off" or seam == 0:
+        return 0
+    views = settings.views if settings.augment else 1
+    pays = photos * views < settings.steps * settings.batch_size
+    return views if pays or settings.cache == "on" else 0
+
+
+def fill(prefix: Prefix, views: batches.Views, per_photo: int, limit_mb: int, demanded: bool, show=None) -> Cache | None:
+    """Computes the records of all views; fewer views of each photo where memory asks for it.
+
+    Returns:
+        The cache, or None if not even one view of each photo fits into `limit_mb` and it isn't demanded.
+
+    Raises:
+        ConfigError: if it is demanded and does not fit.
+    """
+    first = prefix.records([views.view(0, 0)])
+    one = sum(int(tf.size(value)) * value.dtype.size for value in first.values())
+    fitting = limit_mb * 2**20 // max(1, one * len(views))
+    if fitting == 0:
+        if demanded:
+            raise ConfigError(
+                "The frozen-prefix cache does not fit into memory.",
+                where="train.cache_mb",
+                got=f"{one * len(views) / 2**20:.0f} MiB for one view of each of {len(views)} photos",
+                expected=f"at most {limit_mb} MiB",
+                fix="Raise train.cache_mb, or set train.cache=off.",
+            )
+        return None
+    per_photo = min(per_photo, fitting)
+    numbers = [(photo, number) for photo in range(len(views)) for number in range(per_photo)]
+    pieces: dict = {}
+    with progress(total=len(numbers), description="cache", show=show) as bar:
+        for start in range(0, len(numbers), CHUNK):
+            chunk = [views.view(*number) for number in numbers[start : start + CHUNK]]
+            for name, value in prefix.records(chunk).items():
+                pieces.setdefault(name, []).append(value.numpy())
+            bar.update(len(chunk))
+    records = {name: tf.constant(_join(pieces.pop(name))) for name in list(pieces)}
+    return Cache(records, per_photo, sum(int(tf.size(v)) * v.dtype.size for v in records.values()))
+
+
+def _join(pieces: list[np.ndarray]) -> np.ndarray:
+    """Concatenated along the first axis; the second (objects of a view) is padded to the longest."""
+    if pieces[0].ndim > 1 and len({piece.shape[1] for piece in pieces}) > 1:
+        longest = max(piece.shape[1] for piece in pieces)
+        rest = [(0, 0)] * (pieces[0].ndim - 2)
+        pieces = [np.pad(piece, [(0, 0), (0, longest - piece.shape[1]), *rest]) for piece in pieces]
+    return np.concatenate(pieces)

@@ -1,0 +1,128 @@
+"""The run directory: what a training run leaves behind, and how it is taken up again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from detkit import io
+from detkit.errors import CheckpointError, ConfigError
+from detkit.pipeline import pipeline as pipelines
+
+COLUMNS = ("step", "loss", "localization", "classification", "learning_rate", "gradient_norm")
+
+
+class RunDirectory:
+    """The files of a run.
+
+    pipeline.yaml (every option), training/state.npz (to resume from), history.csv, log.txt, tensorboard/, plots/, and
+    at the end the model itself (pipeline.config, label_map.pbtxt, checkpoint/) with metrics.json.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.state_file = self.path / "training" / "state.npz"
+
+    def begin(self, pipeline, *, resume: bool, overwrite: bool) -> None:
+        """Makes the directory and writes the pipeline, or checks that a resumed run is the same one.
+
+        Raises:
+            ConfigError: if there is a run already and neither `resume` nor `overwrite` is asked for, if a resumed run
+                was of another pipeline, or if the directory can't be written.
+        """
+        recorded = self.path / "pipeline.yaml"
+        text = pipelines.to_yaml(pipeline)
+        if recorded.is_file() and resume:
+            self._same(text, recorded)
+            return
+        if recorded.is_file() and not overwrite:
+            raise ConfigError(
+                "There is a run in this directory already.",
+                where=self.path,
+                fix="Go on with it (--resume), replace it (--overwrite), or choose another (--output DIR).",
+            )
+        io.make_directory(self.path / "training")
+        if recorded.is_file():
+            self._clear()
+        with io.atomic_write(recorded) as file:
+            file.write(text)
+
+    def _same(self, text: str, recorded: Path) -> None:
+        # Paths may have moved; what decides the weights may not.
+        ours, theirs = (_settings(t, recorded) for t in (text, recorded.read_text()))
+        different = [name for name in ours if ours[name] != theirs.get(name)]
+        if different:
+            raise ConfigError(
+                "The run to resume was made with other settings.",
+                where=recorded,
+                got=", ".join(f"train.{name}={ours[name]}" for name in different),
+                expected=", ".join(f"train.{name}={theirs.get(name)}" for name in different),
+                fix="Resume with the same settings, or choose another directory with --output.",
+            )
+
+    def _clear(self) -> None:
+        for name in ("training", "tensorboard", "plots", "checkpoint", "checkpoint_last"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in ("history.csv", "log.txt", "metrics.json"):
+            (self.path / name).unlink(missing_ok=True)
+        io.make_directory(self.path / "training")
+
+    def save_state(self, arrays: dict, facts: dict, history: list[dict]) -> None:
+        """Writes all that a resumed run needs; an older state stays whole until the new one is."""
+        table = {f"history/{name}": np.array([row.get(name, np.nan) for row in history], np.float64)
+                 for name in _columns(history)}  # fmt: skip
+        try:
+            with io.atomic_write(self.state_file, "wb") as file:
+                np.savez(file, **arrays, **table, facts=np.array(json.dumps(facts)))
+        except OSError as error:
+            raise CheckpointError(
+                "The training state can't be written; the last one is untouched.",
+                where=self.state_file,
+                got=error,
+                fix="Free some space, then go on with --resume.",
+            ) from None
+        self.write_history(history)
+
+    def load_state(self) -> tuple[dict, dict, list[dict]] | None:
+        """(arrays, facts, history), or None if nothing was saved yet."""
+        if not self.state_file.is_file():
+            return None
+        try:
+            with np.load(self.state_file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise CheckpointError(
+                "The training state can't be read.", where=self.state_file, got=error, fix="Start again with --overwrite."
+            ) from None
+        facts = json.loads(str(arrays.pop("facts")))
+        columns = {name[8:]: arrays.pop(name) for name in list(arrays) if name.startswith("history/")}
+        rows = [dict(zip(columns, map(float, values), strict=True)) for values in zip(*columns.values(), strict=True)]
+        history = [{name: value for name, value in row.items() if not np.isnan(value)} for row in rows]
+        return arrays, facts, history
+
+    def write_history(self, history: list[dict]) -> None:
+        """history.csv: a row a step."""
+        with io.atomic_write(self.path / "history.csv") as file:
+            table = csv.DictWriter(file, _columns(history))
+            table.writeheader()
+            table.writerows({**row, "step": int(row["step"])} for row in history)
+
+    def log(self, text: str) -> None:
+        """Adds lines to log.txt."""
+        with open(self.path / "log.txt", "a", encoding="utf-8") as file:
+            file.write(text.rstrip() + "\n")
+
+
+def _columns(history: list[dict]) -> list[str]:
+    return [*COLUMNS, *sorted({name for row in history for name in row} - set(COLUMNS))]
+
+
+def _settings(text: str, path: Path) -> dict:
+    """The training options of a pipeline's text that decide the weights."""
+    train = pipelines.to_mapping(pipelines.parse(text, path))["train"]
+    return {name: value for name, value in train.items() if name not in ("checkpoint_every", "cache_mb")}

@@ -1,0 +1,62 @@
+"""Which variables are tuned, and where the frozen part of the network ends."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from detkit.checkpoint.surgery import select
+from detkit.detection.detector import TUNE
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a training run changes.
+
+    Attributes:
+        groups: [(learning-rate multiplier, variable paths)].
+        seam: index of the first stage with a tuned variable; all before it is frozen.
+        text: what matched, for the log.
+    """
+
+    groups: list[tuple[float, list[str]]]
+    seam: int
+    text: str
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for _, paths in self.groups for path in paths]
+
+
+def choose(detector, tune) -> Selection:
+    """The selection for a word of TUNE, or for rules with `pattern` and `multiplier`; of two that match the last counts.
+
+    Raises:
+        ConfigError: if a rule matches nothing.
+    """
+    parts = {path: part for path, part in detector.part_of().items() if detector.variables()[path].trainable}
+    if isinstance(tune, str):
+        rules = [(part, 1.0) for part in TUNE[tune] if part in parts.values()]
+    else:
+        rules = [(rule.pattern, rule.multiplier) for rule in tune]
+    multipliers, lines = {}, []
+    for rule, multiplier in rules:
+        matched = select(rule, parts)
+        multipliers |= dict.fromkeys(matched, multiplier)
+        lines.append(f"tune {rule} x{multiplier:g}: {len(matched)} variables, {_parameters(detector, matched):,} parameters")
+    chosen = {path: value for path, value in multipliers.items() if value > 0}
+    groups = [(value, [p for p, v in chosen.items() if v == value]) for value in dict.fromkeys(chosen.values())]
+    seam = _seam(detector, chosen)
+    lines.append(f"frozen: {seam} of {len(detector.stages)} stages; first tuned: {detector.stages[seam].name}")
+    return Selection(groups, seam, "\n".join(lines))
+
+
+def _parameters(detector, paths) -> int:
+    variables = detector.variables()
+    return sum(math.prod(variables[path].shape) for path in paths)
+
+
+def _seam(detector, chosen) -> int:
+    layers = detector.paths()
+    tuned = {id(layers[path.rsplit("/", 1)[0]]) for path in chosen}
+    return next(i for i, stage in enumerate(detector.stages) if any(id(layer) in tuned for layer in stage.layers))

@@ -1,0 +1,1 @@
+"""Pictures for people: detections and ground truth drawn, contact sheets."""
