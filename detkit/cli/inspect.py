@@ -8,24 +8,23 @@ EXAMPLES = """
 \b
 Examples:
   detkit inspect hands
-  detkit inspect hands --restore backbone --restore neck --reset head --class duck
+  detkit inspect hands --reset neck --class duck
   detkit inspect models/ssd_mobilenet_v2/checkpoint/ckpt-0
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("model", metavar="MODEL|CHECKPOINT")
-@click.option("--restore", multiple=True, metavar="GROUP", help="A group or regular expression to restore.")
 @click.option("--reset", multiple=True, metavar="GROUP", help="A group or regular expression to reset.")
 @click.option("--class", "classes", multiple=True, metavar="NAME", help="A class of the new detector.")
 @click.option("--variables", is_flag=True, help="List every variable, not only the groups.")
-def inspect(model, restore, reset, classes, variables):
+def inspect(model, reset, classes, variables):
     """Show what a model holds, and what a surgery would do.
 
-    The groups are backbone, neck and head (towers, box_head, class_head). A surgery, asked for by --restore,
-    --reset or --class, restores some and resets others; the report counts what is restored, reset, missing,
-    unused and of another shape. Nothing is written.
+    The parts are backbone, neck, head/towers, head/box_head and head/class_head. A surgery, asked for by --reset
+    or --class, restores some and resets others; the report counts what is restored, reset, missing, unused and of
+    another shape. Nothing is written.
     """
     from detkit import api
 
-    click.echo(api.inspect(model, restore=restore, reset=reset, classes=classes, variables=variables))
+    click.echo(api.inspect(model, reset=reset, classes=classes, variables=variables))

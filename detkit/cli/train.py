@@ -25,7 +25,10 @@ Examples:
     "--output", "-o", type=click.Path(path_type=Path), help="Run directory; the pipeline's own by default."
 )
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the run directory.")
-def train(pipeline: Path, overrides: tuple[str, ...], output: Path | None, resume: bool) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace a run that is in the run directory already.")
+def train(
+    pipeline: Path, overrides: tuple[str, ...], output: Path | None, resume: bool, overwrite: bool
+) -> None:
     """Train a detector as PIPELINE says.
 
     PIPELINE is a YAML file with the keys task, model, data, train and output, or an OD API pipeline.config.
@@ -33,5 +36,6 @@ def train(pipeline: Path, overrides: tuple[str, ...], output: Path | None, resum
     """
     from detkit import api
 
-    run = api.train(pipeline, overrides=overrides, output=output, resume=resume)
+    run = api.train(pipeline, overrides=overrides, output=output, resume=resume, overwrite=overwrite)
+    click.echo("\n".join(f"{name:<16}{value:.4g}" for name, value in run.metrics.items()))
     click.echo(f"The detector is in {run.directory}. Try it:  detkit predict {run.directory} PHOTO")

@@ -32,7 +32,11 @@ def load(model, checkpoint=None) -> Detector:
     return detector
 
 
-def transplant(source: ModelSource, classes, *, keep_classes=False, reset=(), seed=0) -> tuple:
+# The variables of a class head that have a column for every class; its depthwise kernel has none.
+CLASS_COLUMNS = r"_class_predictor_layers/0/(kernel|pointwise_kernel|bias)$"
+
+
+def transplant(source: ModelSource, classes, *, init="prior", keep_classes=False, reset=(), seed=0) -> tuple:
     """A detector for other classes on the weights of a pretrained one.
 
     Backbone, neck, towers and box head are restored. The class head is restored too if the classes are the same;
@@ -41,6 +45,8 @@ def transplant(source: ModelSource, classes, *, keep_classes=False, reset=(), se
     Args:
         source: of `detkit.zoo.source.locate`.
         classes: the new class names.
+        init: "prior" resets the whole class head; "imprint" leaves what does not depend on the classes, so that
+            `detkit.training.imprint` has trained features to read.
         reset: further parts or regular expressions over paths that start afresh.
         seed: of what starts afresh.
 
@@ -56,7 +62,7 @@ def transplant(source: ModelSource, classes, *, keep_classes=False, reset=(), se
     if keep_classes:
         plan = surgery.Plan(tuple(reset), convert=_widening(detector))
     elif classes != source.classes:
-        plan = surgery.Plan(("head/class_head", *reset))
+        plan = surgery.Plan(("head/class_head" if init == "prior" else CLASS_COLUMNS, *reset))
     report = surgery.apply(detector, reader.open_checkpoint(source.checkpoint), plan, seed)
     return detector, report
 

@@ -12,10 +12,16 @@ def huber(difference, delta: float = 1.0):
     return inside * (size - 0.5 * inside)
 
 
-def focal(logits, target: float, alpha: float, gamma: float):
-    """Sigmoid focal loss against a constant target, elementwise. Source: Lin et al., 2017, equation 5."""
-    sign, balance = (1.0, alpha) if target else (-1.0, 1.0 - alpha)
-    return balance * _focal_core(sign * logits, gamma)
+def focal(logits, target: float, alpha: float | None, gamma: float):
+    """Sigmoid focal loss against a constant target, elementwise; alpha None: unbalanced. Source: Lin et al., 2017."""
+    sign = 1.0 if target else -1.0
+    return _balance(target, alpha) * _focal_core(sign * logits, gamma)
+
+
+def _balance(target: float, alpha: float | None) -> float:
+    if alpha is None:
+        return 1.0
+    return alpha if target else 1.0 - alpha
 
 
 def _focal_core(x, gamma):
@@ -23,7 +29,7 @@ def _focal_core(x, gamma):
     return tf.pow(tf.sigmoid(-x), gamma) * tf.nn.softplus(-x)
 
 
-def focal_background(logits, alpha: float, gamma: float):
+def focal_background(logits, alpha: float | None, gamma: float):
     """The summed focal loss of logits whose targets are all 0.
 
     Nearly all logits of a detector are of this kind, so the gradient is written in closed form:
@@ -33,7 +39,7 @@ def focal_background(logits, alpha: float, gamma: float):
     @tf.custom_gradient
     def total(x):
         q, loss = tf.sigmoid(x), tf.nn.softplus(x)
-        weight = (1.0 - alpha) * (tf.square(q) if gamma == 2.0 else tf.pow(q, gamma))
+        weight = _balance(0, alpha) * (tf.square(q) if gamma == 2.0 else tf.pow(q, gamma))
 
         def gradient(upstream):
             return upstream * weight * (gamma * (1.0 - q) * loss + q)

@@ -188,7 +188,7 @@ class SSD(Detector):
     # Training from the seam before the final convolutions: the box head answers at matched anchors only.
 
     def _compact(self, stage: int) -> bool:
-        return stage == len(self.stages) - 1 and hasattr(self.head, "box_patches")
+        return stage == len(self.stages) - 1 and hasattr(self.head, "patches")
 
     def record(self, state, groundtruth, stage):
         """As `Detector.record`; before the last stage, targets and box patches instead of whole box features."""
@@ -196,7 +196,7 @@ class SSD(Detector):
             return super().record(state, groundtruth, stage)
         anchor_boxes = tf.constant(self.anchors(self.input_size))
         matched = self.assign(groundtruth, anchor_boxes)
-        patches = self.head.box_patches(state, matched.image, matched.anchor)
+        patches = self.head.patches(state, "box", matched.image, matched.anchor)
         batch = tf.shape(groundtruth["boxes"])[0]
         listed = {"anchor": matched.anchor, "boxes": matched.boxes, "class_ids": matched.class_ids}
         listed |= {"weights": matched.weights, "patches": patches, "valid": tf.ones_like(matched.weights)}

@@ -39,19 +39,20 @@ class TuneRule(Options):
 
 @dataclass(frozen=True)
 class Augment(Options):
-    """How far training images are varied at random; an option that is 0 is off."""
+    """How far training images are varied at random; flip and colour are off at 0, the others at 1."""
 
     PATH: ClassVar = "train.augment"
 
     flip: float = option(0.0, at_least=0, at_most=1, help="The probability of a horizontal flip.")
-    zoom: float = option(
-        0.0, at_least=0, below=1, help="The largest fraction to enlarge or shrink images by."
+    zoom_out: float = option(
+        1.0, at_least=1, at_most=10, help="A view may be up to this many times as large as the photo, filled up plain."
     )
-    crop: float = option(
-        0.0, at_least=0, below=1, help="The largest fraction to cut off the sides of images."
+    zoom_in: float = option(
+        1.0, at_least=1, at_most=10, help="A view may show as little as one over this of the photo's sides."
     )
+    stretch: float = option(1.0, at_least=1, at_most=3, help="The largest change of the aspect ratio.")
     colour: float = option(
-        0.0, at_least=0, at_most=1, help="The largest change of brightness, contrast and saturation."
+        0.0, at_least=0, at_most=1, help="The strength of changes of brightness, contrast, saturation and hue."
     )
 
     @classmethod
@@ -62,7 +63,7 @@ class Augment(Options):
         return {} if value is None or value is False or value == "none" else value
 
 
-USUAL_AUGMENTATION = {"flip": 0.5, "zoom": 0.25, "crop": 0.2, "colour": 0.2}
+USUAL_AUGMENTATION = {"flip": 0.5, "zoom_out": 1.5, "zoom_in": 2.0, "stretch": 1.2, "colour": 0.5}
 
 
 def _augment(value, path: str) -> Augment | None:
@@ -110,7 +111,7 @@ def _path(value, path: str) -> str | None:
 
 _NAME = "the name of a model in the zoo, or the path of a model"
 _TUNE = f"one of {', '.join(TUNE)}, or a list of rules {{pattern: REGULAR_EXPRESSION, multiplier: NUMBER}}"
-_AUGMENT = "none, true, or a mapping of flip, zoom, crop, colour to numbers"
+_AUGMENT = "none, true, or a mapping of flip, zoom_out, zoom_in, stretch, colour to numbers"
 
 
 def _file(help: str):

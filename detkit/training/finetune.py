@@ -60,6 +60,7 @@ def finetune(
     detector, report = load.transplant(
         source,
         train.classes,
+        init=pipeline.model.init,
         keep_classes=pipeline.model.keep_classes,
         reset=tuple(_part(name) for name in pipeline.model.reset),
         seed=settings.seed,

@@ -7,15 +7,58 @@ background keeps the prior's score and the mean example gets a score of one half
 
 from __future__ import annotations
 
+import numpy as np
+import tensorflow as tf
 
-def imprint(detector, views) -> None:
+from detkit.data import batches
+from detkit.errors import ConfigError
+
+BACKGROUND_ANCHORS = 512  # drawn from every photo
+
+
+def imprint(detector, views, seed: int = 0) -> None:
     """Sets the class head of a detector from the features at the anchors that match its examples.
 
     Args:
         detector: with restored backbone, neck and towers.
         views: of the training photos (`detkit.data.batches.Views`).
+        seed: draws the background's anchors.
 
     Raises:
-        ConfigError: if the detector's head has no weights that examples could set.
+        ConfigError: if the detector's head has no shared weights that examples could set.
     """
-    raise NotImplementedError
+    if not hasattr(detector.head, "set_class_weights"):
+        raise ConfigError(
+            "This architecture's class head can't be imprinted.",
+            where="model.init",
+            got="imprint",
+            expected="prior",
+            fix="Set model.init=prior; imprinting needs a head whose weights all levels share.",
+        )
+    positive, background = _features(detector, views, seed)
+    mean = background.mean(axis=0)
+    prior = detector.head.cls.bias_prior
+    first = detector.columns - len(detector.classes)
+    for class_id, examples in positive.items():
+        direction = np.mean(examples, axis=0) - mean
+        # The logit is the prior at the background's mean and 0 at the class's mean.
+        weights = -prior * direction / max(float(direction @ direction), 1e-12)
+        detector.head.set_class_weights(first + class_id, weights, prior - float(weights @ mean))
+
+
+def _features(detector, views, seed: int) -> tuple[dict, np.ndarray]:
+    """({class id: features [n, F]}, background features [m, F])."""
+    rng, positive, background = np.random.default_rng(seed), {}, []
+    anchors = tf.constant(detector.anchors(detector.input_size))
+    for photo in range(len(views)):
+        view = views.view(photo)
+        inputs, _ = detector.preprocess([view.image])
+        state = detector.run({"x": inputs}, 0, len(detector.stages) - 1)
+        truth = {name: tf.constant(value) for name, value in batches.groundtruth([view]).items()}
+        matched = detector.assign(truth, anchors)
+        features = detector.head.class_features(state, matched.image, matched.anchor).numpy()
+        for class_id in np.unique(matched.class_ids):
+            positive.setdefault(int(class_id), []).extend(features[matched.class_ids.numpy() == class_id])
+        drawn = np.setdiff1d(rng.integers(0, len(anchors), BACKGROUND_ANCHORS), matched.anchor.numpy())
+        background.append(detector.head.class_features(state, np.zeros_like(drawn), drawn).numpy())
+    return positive, np.concatenate(background)

@@ -12,6 +12,9 @@ from detkit.training.selection import Selection
 class Optimization:
     """Optimizers, the moving average of the weights, and the compiled step.
 
+    The optimizers see the tuned variables of a group as one flat vector: a hundred small tensors would cost more in
+    bookkeeping, at every step and when the step is compiled, than in arithmetic.
+
     Args:
         detector: whose variables are changed in place.
         selection: which of them.
@@ -21,83 +24,112 @@ class Optimization:
     def __init__(self, detector, selection: Selection, settings):
         self.detector, self.settings, self.seam = detector, settings, selection.seam
         variables = detector.variables()
-        self.tuned = {path: variables[path] for path in selection.paths}
-        self.moved = self.tuned | _unfrozen_statistics(detector, self.tuned, settings.freeze_batch_norm)
-        self.optimizers = []
-        for multiplier, paths in selection.groups:
-            optimizer = _optimizer(settings)
-            optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-            optimizer.build([variables[path] for path in paths])
-            self.optimizers.append((multiplier, optimizer, paths))
-        self.averages = {path: tf.Variable(v.value) for path, v in self.moved.items()} if settings.ema else {}
+        self.groups = [
+            _Group(multiplier, [variables[path] for path in paths], settings) for multiplier, paths in selection.groups
+        ]
+        tuned = {path: variables[path] for path in selection.paths}
+        self.moved = tuned | _unfrozen_statistics(detector, tuned, settings.freeze_batch_norm)
         self.step = tf.function(self._step, autograph=False, reduce_retracing=True)
         self.cached_step = tf.function(self._cached_step, autograph=False, reduce_retracing=True)
 
     def set_learning_rate(self, rate: float) -> None:
         """The learning rate of the next step, before each group's multiplier."""
-        for multiplier, optimizer, _ in self.optimizers:
-            optimizer.learning_rate.assign(rate * multiplier)
+        for group in self.groups:
+            group.optimizer.learning_rate.assign(rate * group.multiplier)
 
     def _cached_step(self, records, rows):
         return self._step({name: tf.gather(value, rows) for name, value in records.items()})
 
     def _step(self, record):
-        values = [variable.value for variable in self.tuned.values()]
+        values = [[variable.value for variable in group.variables] for group in self.groups]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             losses = self.detector.record_loss(record, self.seam)
             total = losses["localization"] + losses["classification"]
-        gradients = tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = [
+            _flatten(each) for each in tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        ]
         norm = tf.linalg.global_norm(gradients)
         if self.settings.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.settings.clip_norm, use_norm=norm)
-        by_path = dict(zip(self.tuned, gradients, strict=True))
-        for _, optimizer, paths in self.optimizers:
-            optimizer.apply([by_path[path] for path in paths])
-        for path, average in self.averages.items():
-            average.assign(self._decay() * average + (1.0 - self._decay()) * self.moved[path])
+        for group, gradient in zip(self.groups, gradients, strict=True):
+            group.apply(gradient)
         return losses | {"loss": total, "gradient_norm": norm}
 
-    def _decay(self):
-        """The decay of the average: short at first, so that the start is forgotten."""
-        steps = tf.cast(self.optimizers[0][1].iterations.value, tf.float32)
-        return tf.minimum(self.settings.ema, (1.0 + steps) / (10.0 + steps))
-
     def swap_averages(self) -> None:
-        """Exchanges the weights with their moving averages; again to go back."""
-        for path, average in self.averages.items():
-            variable = self.moved[path]
-            value = variable.numpy()
-            variable.assign(average)
-            average.assign(value)
+        """Exchanges the weights with their moving averages, where those are kept; again to go back."""
+        for group in self.groups:
+            group.swap_averages()
 
     def state(self) -> dict[str, np.ndarray]:
         """All that the next step depends on."""
         state = {f"weights/{path}": variable.numpy() for path, variable in self.moved.items()}
-        state |= {f"averages/{path}": variable.numpy() for path, variable in self.averages.items()}
-        for number, (_, optimizer, _) in enumerate(self.optimizers):
-            state |= {f"optimizer/{number}/{i}": v.numpy() for i, v in enumerate(optimizer.variables)}
+        for number, group in enumerate(self.groups):
+            state |= {f"group/{number}/{i}": variable.numpy() for i, variable in enumerate(group.state)}
         return state
 
     def restore(self, state: dict) -> None:
         """Goes back to a `state`."""
         for path, variable in self.moved.items():
             variable.assign(state[f"weights/{path}"])
-        for path, variable in self.averages.items():
-            variable.assign(state[f"averages/{path}"])
-        for number, (_, optimizer, _) in enumerate(self.optimizers):
-            for i, variable in enumerate(optimizer.variables):
-                variable.assign(state[f"optimizer/{number}/{i}"])
+        for number, group in enumerate(self.groups):
+            for i, variable in enumerate(group.state):
+                variable.assign(state[f"group/{number}/{i}"])
+
+
+class _Group:
+    """Variables with one learning rate, and their optimizer over the flat vector of all of them."""
+
+    def __init__(self, multiplier: float, variables: list, settings):
+        self.multiplier, self.variables, self.settings = multiplier, variables, settings
+        self.flat = keras.Variable(_flatten([variable.value for variable in variables]), name="flat")
+        self.average = tf.Variable(self.flat.value) if settings.ema else None
+        self.optimizer = _optimizer(settings)
+        self.optimizer.build([self.flat])
+        decayed = [np.full(int(np.prod(v.shape)), v.name.endswith("kernel"), np.float32) for v in variables]
+        self.decayed = np.concatenate(decayed) if settings.weight_decay else None
+
+    @property
+    def state(self) -> list:
+        return [self.flat, *self.optimizer.variables, *([] if self.average is None else [self.average])]
+
+    def apply(self, gradient) -> None:
+        """One update of the variables by their flat gradient."""
+        if self.decayed is not None:
+            # Decoupled decay (Loshchilov and Hutter, 2019), on kernels only.
+            decay = self.optimizer.learning_rate.value * self.settings.weight_decay
+            self.flat.assign(self.flat * (1.0 - decay * self.decayed))
+        self.optimizer.apply([gradient], [self.flat])
+        self._spread(self.flat.value)
+        if self.average is not None:
+            steps = tf.cast(self.optimizer.iterations.value, tf.float32)
+            # Short at first, so that the start is forgotten.
+            keep = tf.minimum(self.settings.ema, (1.0 + steps) / (10.0 + steps))
+            self.average.assign(keep * self.average + (1.0 - keep) * self.flat.value)
+
+    def _spread(self, flat) -> None:
+        """Copies a flat vector into the variables."""
+        pieces = tf.split(flat, [int(np.prod(variable.shape)) for variable in self.variables])
+        for variable, piece in zip(self.variables, pieces, strict=True):
+            variable.value.assign(tf.reshape(piece, variable.shape))
+
+    def swap_averages(self) -> None:
+        if self.average is not None:
+            weights = self.flat.numpy()
+            self.flat.assign(self.average)
+            self.average.assign(weights)
+            self._spread(self.flat.value)
+
+
+def _flatten(tensors):
+    return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
 
 
 def _optimizer(settings):
     rate = settings.learning_rate
     if settings.optimizer == "momentum":
-        decay = settings.weight_decay or None
-        return keras.optimizers.SGD(rate, momentum=settings.momentum, weight_decay=decay)
-    if settings.optimizer == "adam":
-        return keras.optimizers.Adam(rate)
-    return keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay)
+        return keras.optimizers.SGD(rate, momentum=settings.momentum)
+    return keras.optimizers.Adam(rate)
 
 
 def _unfrozen_statistics(detector, tuned: dict, frozen: bool) -> dict:

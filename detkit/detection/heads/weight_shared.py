@@ -6,6 +6,7 @@ OD API (Keras).
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from detkit.detection.layers import Conv, Hyperparameters, Norm
@@ -65,7 +66,7 @@ class WeightSharedHead:
     def __init__(self, predictor, levels: tuple, channels: int, anchors: int, columns: int):
         hyper = Hyperparameters.from_config(predictor.conv_hyperparams)
         shape = (levels, channels, predictor.depth, predictor.num_layers_before_predictor, predictor.kernel_size)
-        self.levels, self.anchors, self.columns = levels, anchors, columns
+        self.levels, self.anchors, self.columns, self.size = levels, anchors, columns, predictor.kernel_size
         if predictor.share_prediction_tower:
             self.towers = {BOX: Tower("PredictionTower", *shape, predictor.use_depthwise, hyper)}
         else:
@@ -94,26 +95,27 @@ class WeightSharedHead:
         """The tower features -> [B, A, 4]."""
         return _flatten([self.box(features[f"box/{level}"]) for level in self.levels], 4)
 
-    def box_patches(self, features: dict, image, anchor):
-        """What the box head sees at some anchors.
+    def patches(self, features: dict, branch: str, image, anchor):
+        """What a final convolution sees at some anchors.
 
         Args:
             features: the tower features.
+            branch: "box" or "class".
             image, anchor: int [M], the image of the batch and the index of the anchor.
 
         Returns:
             [M, size * size * depth]: the zero-padded neighbourhood of each anchor's cell, row by row.
         """
         patches, first = 0.0, 0
-        size = (self.box.kernel if self.box.kernel is not None else self.box.depthwise_kernel).shape[0]
+        image, anchor = tf.cast(image, tf.int32), tf.cast(anchor, tf.int32)
         for level in self.levels:
-            x = features[f"box/{level}"]
+            x = features[f"{branch}/{level}"]
             shape = tf.shape(x)
             cells = shape[1] * shape[2]
-            cell = (tf.cast(anchor, tf.int32) - first) // self.anchors
-            here = (cell >= 0) & (cell < cells) & (tf.cast(anchor, tf.int32) >= first)
+            cell = (anchor - first) // self.anchors
+            here = (anchor >= first) & (cell < cells)
             cell = tf.where(here, cell, 0)
-            patch = _neighbourhood(x, tf.cast(image, tf.int32), cell // shape[2], cell % shape[2], size)
+            patch = _neighbourhood(x, image, cell // shape[2], cell % shape[2], self.size)
             patches += tf.where(here[:, None], patch, 0.0)
             first += cells * self.anchors
         return patches
@@ -122,22 +124,28 @@ class WeightSharedHead:
         """The box head at some anchors only.
 
         Args:
-            patches: [M, size * size * depth] of `box_patches`.
+            patches: [M, size * size * depth], of the branch "box".
             anchor: int [M], the index of each anchor.
 
         Returns:
             [M, 4], equal to the rows of `box_encodings`.
         """
-        if self.box.kind == "dense":
-            mixed = patches @ tf.reshape(self.box.kernel, [-1, self.anchors * 4])
-        else:
-            depthwise = tf.convert_to_tensor(self.box.depthwise_kernel)[..., 0]
-            taps = tf.reshape(patches, [-1, depthwise.shape[0] * depthwise.shape[1], depthwise.shape[2]])
-            # [M, taps, C] * [taps, C] -> [M, C]
-            spatial = tf.reduce_sum(taps * tf.reshape(depthwise, [1, -1, depthwise.shape[2]]), axis=1)
-            mixed = spatial @ tf.convert_to_tensor(self.box.pointwise_kernel)[0, 0]
-        outputs = tf.reshape(mixed + self.box.bias, [-1, self.anchors, 4])
+        features, kernel = _linear(self.box, patches)
+        outputs = tf.reshape(features @ kernel + self.box.bias, [-1, self.anchors, 4])
         return tf.gather(outputs, tf.cast(anchor, tf.int32) % self.anchors, batch_dims=1)
+
+    def class_features(self, features: dict, image, anchor):
+        """[M, F]: what the last linear map of the class head sees at some anchors."""
+        return _linear(self.cls, self.patches(features, "class", image, anchor))[0]
+
+    def set_class_weights(self, column: int, weights, bias: float) -> None:
+        """Gives a class column, at every anchor shape, these weights [F] and this bias."""
+        kernel = self.cls.kernel if self.cls.kind == "dense" else self.cls.pointwise_kernel
+        values, biases = kernel.numpy(), self.cls.bias.numpy()
+        values.reshape(-1, self.anchors, self.columns)[:, :, column] = np.asarray(weights)[:, None]
+        biases.reshape(self.anchors, self.columns)[:, column] = bias
+        kernel.assign(values)
+        self.cls.bias.assign(biases)
 
     def parts(self) -> dict:
         """{part of the head: layers}."""
@@ -157,6 +165,17 @@ class WeightSharedHead:
 def _flatten(maps: list, width: int):
     """Level maps [B, h, w, anchors * width] -> [B, A, width], level by level, row by row."""
     return tf.concat([tf.reshape(x, [tf.shape(x)[0], -1, width]) for x in maps], axis=1)
+
+
+def _linear(conv: Conv, patches) -> tuple:
+    """(features [M, F], kernel [F, filters]) whose product is the convolution, without bias, at M patches."""
+    if conv.kind == "dense":
+        return patches, tf.reshape(conv.kernel, [-1, conv.filters])
+    depthwise = tf.convert_to_tensor(conv.depthwise_kernel)[..., 0]
+    depthwise = tf.reshape(depthwise, [1, -1, depthwise.shape[-1]])
+    taps = tf.reshape(patches, [-1, *depthwise.shape[1:]])
+    # [M, taps, C] * [1, taps, C] -> [M, C]
+    return tf.reduce_sum(taps * depthwise, axis=1), tf.convert_to_tensor(conv.pointwise_kernel)[0, 0]
 
 
 def _neighbourhood(x, image, row, column, size):

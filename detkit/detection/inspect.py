@@ -1,0 +1,77 @@
+"""What a model or a checkpoint holds, and what a surgery would do: `detkit inspect`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from detkit.checkpoint import reader, surgery
+from detkit.detection import load
+from detkit.detection.build import build
+from detkit.zoo.source import locate
+
+
+def inspect(model, *, reset=(), classes=(), variables: bool = False) -> str:
+    """A report as text; nothing is changed.
+
+    Args:
+        model: a model, as `detkit.load` takes it, or the path of a bare checkpoint.
+        reset: parts or regular expressions that a surgery would reinitialise.
+        classes: classes of a new detector.
+        variables: list every variable.
+
+    Raises:
+        ConfigError, CheckpointError: if the model can't be read.
+    """
+    if _is_bare_checkpoint(Path(model)):
+        return _checkpoint(reader.open_checkpoint(model), variables)
+    source = locate(model)
+    names = tuple(classes) or source.classes
+    detector = build(load.with_class_count(source.config, len(names)), names, name=source.name)
+    checkpoint = reader.open_checkpoint(source.checkpoint)
+    plan = surgery.Plan((*(["head/class_head"] if names != source.classes else []), *reset))
+    report = surgery.examine(detector, checkpoint, plan)
+    lines = [
+        f"model {source.name}: {source.config.model.ssd.feature_extractor.type}",
+        f"input {_size(detector.input_size)}, {len(names)} classes: {', '.join(names[:12])}{' ...' * (len(names) > 12)}",
+        report.text(),
+        "everything is explained" if report.explained else f"NOT explained: {surgery.advice(report)}",
+    ]
+    if variables:
+        lines += _variables(detector, report)
+    return "\n".join(lines)
+
+
+def _is_bare_checkpoint(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix in (".index", ".npz")
+    has_config = path.is_dir() and (path / "pipeline.config").is_file()
+    exists = Path(f"{path}.index").is_file() or path.is_dir()
+    return exists and not has_config
+
+
+def _size(size) -> str:
+    return f"{size[0]}x{size[1]}" if size else "as large as the images"
+
+
+def _checkpoint(checkpoint, variables: bool) -> str:
+    """A checkpoint by itself: groups of keys with their numbers."""
+    groups: dict = {}
+    model = set(checkpoint.model_keys)
+    for key, shape in checkpoint.shapes.items():
+        name = "/".join(checkpoint.model_path(key).split("/")[:2]) if key in model else "training state (not used)"
+        groups.setdefault(name, []).append(math.prod(shape))
+    lines = [f"checkpoint {checkpoint.source}", f"{'group':<52}{'variables':>10}{'parameters':>13}"]
+    lines += [f"{name:<52}{len(sizes):>10}{sum(sizes):>13,}" for name, sizes in sorted(groups.items())]
+    if variables:
+        lines += [f"{key} {list(shape)}" for key, shape in checkpoint.shapes.items()]
+    return "\n".join(lines)
+
+
+def _variables(detector, report) -> list[str]:
+    state = {path: "restored" for path in report.restored} | {path: "reset" for path in report.reset}
+    state |= {path: "missing" for path in report.missing} | {path: "mismatched" for path in report.mismatched}
+    return [
+        f"{report.parts[path]:<16}{state[path]:<12}{path} {list(variable.shape)}"
+        for path, variable in detector.variables().items()
+    ]

@@ -1,0 +1,46 @@
+"""Writes docs/options.md from the options themselves: run `python docs/options.py` after changing one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from detkit.pipeline.options import describe
+from detkit.pipeline.settings import Augment, Pipeline, TuneRule
+
+PAGE = Path(__file__).with_suffix(".md")
+HEAD = """# Every option of a pipeline
+
+A pipeline is a YAML file with the keys `task`, `model`, `data`, `train` and `output`. Everything has a
+default but `data.train`. A path in the file is relative to the file's folder. On the command line,
+`--set KEY=VALUE` overrides any option, by the names below. In Python, `detkit.finetune` takes those of `train`
+as arguments. An unknown key is an error that names the nearest known one.
+"""
+PARTS = {
+    "The pipeline": Pipeline,
+    "`train.augment` as a mapping": Augment,
+    "A rule of `train.tune`": TuneRule,
+}
+
+
+def page() -> str:
+    """The text of docs/options.md."""
+    return "\n".join([HEAD, *(_section(title, options) for title, options in PARTS.items())])
+
+
+def _section(title: str, options) -> str:
+    rows = [[f"`{each.path}`", each.help, each.expected, _text(each.default)] for each in describe(options)]
+    table = [["option", "meaning", "values", "default"], ["---"] * 4, *rows]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table]
+    return "\n".join([f"## {title}", "", *lines, ""])
+
+
+def _text(default) -> str:
+    if isinstance(default, bool):
+        return "true" if default else "false"
+    if default is None or default == ():
+        return "null" if default is None else "none"
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
