@@ -12,8 +12,8 @@ HEAD = """# Every option of a pipeline
 
 A pipeline is a YAML file with the keys `task`, `model`, `data`, `train` and `output`. Everything has a
 default but `data.train`. A path in the file is relative to the file's folder. On the command line,
-`--set KEY=VALUE` overrides any option, by the names below. In Python, `detkit.finetune` takes those of `train`
-as arguments. An unknown key is an error that names the nearest known one.
+`--set KEY=VALUE` overrides any option, by the names below. In Python, `detkit.finetune` takes those of
+`train` as arguments. An unknown key is an error that names the nearest known one.
 """
 PARTS = {
     "The pipeline": Pipeline,

@@ -1,7 +1,7 @@
 """README.md and docs/*.md: every command and example runs, every name and file that they mention is there.
 
-All blocks of all pages are one story, told in one directory (`workshop`) in the order of the pages: later steps
-use what earlier ones made. Steps that need TensorFlow are slow: `pytest -m slow tests/test_readme.py`.
+All blocks of all pages are one story, told in one directory (`workshop`) in the order of the pages: later
+steps use what earlier ones made. Steps that need TensorFlow are slow: `pytest -m slow tests/test_readme.py`.
 """
 
 from __future__ import annotations
@@ -167,6 +167,12 @@ def _shows_its_help(step: Step) -> None:
     assert done.returncode == 0 and "usage" in done.stdout.lower(), done.stderr
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_a_page_is_found(page):
+    fences = re.findall(r"^\s*(?:```|~~~)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(fences) == 2 * len(blocks(page))
+
+
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_a_block_is_of_a_kind_that_is_tested(block):
     assert block.kind in ("bash", "python", "yaml")
@@ -261,5 +267,6 @@ def test_the_page_of_options_is_up_to_date():
 
 
 def test_nothing_is_left_to_be_measured():
-    texts = {page.name: page.read_text(encoding="utf-8") for page in [*PAGES, *(ROOT / "pipelines").iterdir()]}
-    assert [name for name, text in texts.items() if re.search("TBM|TO BE MEASURED", text)] == []
+    pages = [*PAGES, *(ROOT / "pipelines").iterdir()]
+    gaps = [page.name for page in pages if re.search("TBM|TO BE MEASURED", page.read_text(encoding="utf-8"))]
+    assert gaps == []

@@ -161,8 +161,12 @@ class Detector:
         """
         raise NotImplementedError
 
-    def postprocess(self, predictions: dict, true_shapes=None) -> list[tuple]:
-        """[(boxes [N, 4], scores [N], class_ids [N])] of each image, normalised yxyx of the true image."""
+    def postprocess(self, predictions: dict, true_shapes=None, threshold: float = 0.0) -> list[tuple]:
+        """[(boxes [N, 4], scores [N], class_ids [N])] of each image, normalised yxyx of the true image.
+
+        Args:
+            threshold: leave out detections that score less, which spares the work of suppressing them.
+        """
         raise NotImplementedError
 
     # Training from a seam
@@ -179,32 +183,35 @@ class Detector:
 
     # Convenience
 
-    def detect(self, images, batch_size: int = 8) -> list[Detections]:
+    def detect(self, images, batch_size: int = 8, threshold: float = 0.0) -> list[Detections]:
         """Finds objects.
 
         Args:
             images: paths or uint8 arrays [H, W, 3] RGB, of any sizes; or one of them.
             batch_size: images that go through the network together.
+            threshold: the lowest score of a detection; the higher, the less there is to suppress.
 
         Returns:
             One Detections for each image.
         """
         if isinstance(images, (str, Path)) or getattr(images, "ndim", 0) == 3:
             images = [images]
-        return list(self.detect_stream(images, batch_size))
+        return list(self.detect_stream(images, batch_size, threshold))
 
-    def detect_stream(self, images: Iterable, batch_size: int = 8) -> Iterator[Detections]:
+    def detect_stream(
+        self, images: Iterable, batch_size: int = 8, threshold: float = 0.0
+    ) -> Iterator[Detections]:
         """`detect` for a stream: holds one batch at a time."""
         for batch in _batched(images, batch_size):
             sources = [str(image) if isinstance(image, (str, Path)) else "" for image in batch]
             arrays = [image_files.decode(image) if source else image for image, source in zip(batch, sources, strict=True)]
-            found = self._detect_batch(arrays)
+            found = self._detect_batch(arrays, threshold)
             for array, source, (boxes, scores, class_ids) in zip(arrays, sources, found, strict=True):
                 yield Detections(boxes, scores, class_ids, self.classes, array.shape[:2], source)
 
-    def _detect_batch(self, arrays: list) -> list[tuple]:
+    def _detect_batch(self, arrays: list, threshold: float) -> list[tuple]:
         inputs, true_shapes = self.preprocess(arrays)
-        return self.postprocess(self.predict_graph(inputs, true_shapes))
+        return self.postprocess(self.predict_graph(inputs, true_shapes), threshold=threshold)
 
     def predict_graph(self, inputs, true_shapes) -> dict:
         """`predict`, compiled once for an input size."""

@@ -231,7 +231,7 @@ class SSD(Detector):
         scores = convert[self.ssd.post_processing.score_converter](predictions["class_logits"])
         return boxes, scores[..., int(self.ssd.add_background_class) :]
 
-    def postprocess(self, predictions, true_shapes=None):
+    def postprocess(self, predictions, true_shapes=None, threshold=0.0):
         """As `Detector.postprocess`; source: `post_processing.batch_multiclass_non_max_suppression`."""
         settings = self.ssd.post_processing.batch_non_max_suppression
         boxes, scores = (x.numpy() for x in self.scores_and_boxes(predictions))
@@ -245,7 +245,7 @@ class SSD(Detector):
                 image_boxes,
                 image_scores,
                 iou_threshold=settings.iou_threshold,
-                score_threshold=settings.score_threshold,
+                score_threshold=max(settings.score_threshold, np.nextafter(np.float32(threshold), np.float32(-1))),
                 max_per_class=settings.max_detections_per_class,
                 max_total=settings.max_total_detections,
                 keep=(clipped[:, 2:] > clipped[:, :2]).all(axis=1),

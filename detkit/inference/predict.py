@@ -68,7 +68,7 @@ def predict(
     An error or Ctrl-C leaves no half-written file.
 
     Args:
-        detector: has `detect(images, batch_size)`, `classes` and, for the JSON, `label_ids` (else 1..N).
+        detector: has `detect(images, batch_size, threshold)`, `classes` and, for the JSON, `label_ids` (else 1..N).
         sources: images, folders of images, glob patterns, videos.
         output: a directory, or the file for a single source. None writes `NAME.detected.SUFFIX` into the
             current directory, or draws nothing if `json` or `csv` is given.
@@ -107,7 +107,7 @@ def predict(
         Producer(_frames(opened), size=ahead) as decoded,
         progress(total=_announced(opened), description="detect", show=show_progress) as bar,
     ):
-        for result in _select(_detect(detector, decoded, batch_size), threshold, classes):
+        for result in _select(_detect(detector, decoded, batch_size, threshold), threshold, classes):
             written.put(result)
             frames, detections = frames + 1, detections + len(result.detections)
             bar.update()
@@ -131,9 +131,11 @@ def _frames(sources: Sequence[Source]) -> Iterator[tuple[Source, Frame]]:
             source.skip(source.path, error)
 
 
-def _detect(detector, frames: Iterable[tuple[Source, Frame]], batch_size: int) -> Iterator[Result]:
+def _detect(
+    detector, frames: Iterable[tuple[Source, Frame]], batch_size: int, threshold: float
+) -> Iterator[Result]:
     for batch in _batches(frames, batch_size):
-        found = detector.detect([frame.image for _, frame in batch], batch_size=batch_size)
+        found = detector.detect([frame.image for _, frame in batch], batch_size=batch_size, threshold=threshold)
         for (source, frame), detections in zip(batch, found, strict=True):
             yield Result(source, frame, detections)
 

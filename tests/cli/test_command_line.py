@@ -133,7 +133,7 @@ from detkit.inference.predict import predict
 
 class Slow:
     classes = ("hand",)
-    def detect(self, images, batch_size):
+    def detect(self, images, batch_size, threshold):
         print("started", flush=True)
         time.sleep(0.1)
         return [Detections([[0, 0, 1, 1]], [1], [0], self.classes, image.shape[:2]) for image in images]

@@ -18,7 +18,7 @@ from detkit.inference.predict import predict
 class Detector:
     classes = ("hand", "face")
 
-    def detect(self, images, batch_size=8):
+    def detect(self, images, batch_size=8, threshold=0.0):
         boxes = [[0.1, 0.2, 0.5, 0.6], [0.3, 0.3, 0.9, 0.8]]
         return [Detections(boxes, [0.9, 0.4], [0, 1], self.classes, image.shape[:2]) for image in images]
 

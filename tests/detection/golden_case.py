@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference_weights
 
+from detkit import boxes as box_math
 from detkit.detection.build import build
 from detkit.pipeline import od_config
 
@@ -41,16 +42,17 @@ def cases(forward=(), slow=()):
 
 
 def unmatched(found, boxes, scores, class_ids) -> list[int]:
-    """Reference detections without a partner of their own among `found`: same class, IoU > 0.999, score within 1e-4."""
-    from detkit import boxes as box_math
+    """Reference detections without a partner of their own among `found`.
 
-    left = set(range(len(found[0])))
-    overlaps, missing = box_math.iou(boxes, found[0]), []
+    Partners have the same class, an IoU above 0.999 and scores within 1e-4; near-equal scores may
+    swap places.
+    """
+    left, missing = set(range(len(found[0]))), []
+    overlaps = box_math.iou(boxes, found[0])
+    alike = (np.abs(scores[:, None] - found[1]) <= 1e-4) & (class_ids[:, None] == found[2])
+    alike &= overlaps > 0.999
     for number in range(len(boxes)):
-        partners = [
-            i for i in left
-            if found[2][i] == class_ids[number] and abs(found[1][i] - scores[number]) <= 1e-4 and overlaps[number, i] > 0.999
-        ]  # fmt: skip
+        partners = [i for i in left if alike[number, i]]
         if not partners:
             missing.append(number)
         else:

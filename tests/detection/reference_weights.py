@@ -57,7 +57,7 @@ def image(seed: int, height: int, width: int) -> np.ndarray:
 
 def shapes(detector) -> dict:
     """{checkpoint key: shape} of a detector's variables, as the manifests list them."""
-    return {KEY.format(path): list(map(int, variable.shape)) for path, variable in detector.variables().items()}
+    return {KEY.format(path): list(map(int, v.shape)) for path, v in detector.variables().items()}
 
 
 def digest(shapes: dict) -> str:

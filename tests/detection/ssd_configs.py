@@ -1,4 +1,4 @@
-"""The ten SSD architectures of the TF2 Detection Model Zoo, as configs that say what decides the variables."""
+"""The ten SSD architectures of the TF2 Detection Model Zoo, as configs of what decides their variables."""
 
 from __future__ import annotations
 
@@ -82,5 +82,6 @@ def config(name: str, classes: int = 90):
     """The typed config of an architecture."""
     kind, side, separable = ARCHITECTURES[name]
     values = {"type": kind, "separable": str(separable).lower(), "depth": 128 if separable else 256}
-    parts = (CHAIN if kind == "ssd_mobilenet_v2_keras" else PYRAMID) % (values | {"convolutions": CONVOLUTIONS})
+    template = CHAIN if kind == "ssd_mobilenet_v2_keras" else PYRAMID
+    parts = template % (values | {"convolutions": CONVOLUTIONS})
     return od_config.parse(MODEL % {"classes": classes, "side": side, "parts": parts}, name)

@@ -54,7 +54,8 @@ def test_class_count_changes_class_heads_only(name):
 
 def test_every_variable_belongs_to_one_part_and_one_stage():
     detector = build(config("ssd_mobilenet_v2_fpnlite_320x320", classes=2))
-    assert set(detector.part_of().values()) == {"backbone", "neck", "head/towers", "head/box_head", "head/class_head"}
+    parts = {"backbone", "neck", "head/towers", "head/box_head", "head/class_head"}
+    assert set(detector.part_of().values()) == parts
     staged = [id(layer) for stage in detector.stages for layer in stage.layers]
     assert len(staged) == len(set(staged))
     assert set(staged) == {id(layer) for layer in detector.nodes.values()}

@@ -21,7 +21,7 @@ class FakeDetector:
     def __init__(self, fails_at: int | None = None, error: type[BaseException] = RuntimeError):
         self.seen, self.batches, self._fails_at, self._error = [], [], fails_at, error
 
-    def detect(self, images, batch_size=8):
+    def detect(self, images, batch_size=8, threshold=0.0):
         self.batches.append(len(images))
         for image in images:
             if len(self.seen) == self._fails_at:

@@ -1,0 +1,129 @@
+"""Non-maximum suppression against a literal reference: class by class, box by box, in exact arithmetic."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detkit import nms
+
+
+def iou(a, b) -> Fraction:
+    """Of two boxes of whole numbers; 0 where both are empty."""
+    height = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
+    width = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - height * width
+    return Fraction(height * width, union) if union else Fraction(0)
+
+
+def reference(boxes, scores, iou_threshold, score_threshold, max_per_class, max_total, keep):
+    """[(box, class), ...] as the OD API does it: every class alone, then all by falling score."""
+    boxes = [list(map(int, box)) for box in boxes]
+    everything = []
+    for class_id in range(scores.shape[1]):
+        chosen = []
+        for row in sorted(range(len(boxes)), key=lambda i: (-scores[i, class_id], i)):
+            if scores[row, class_id] <= score_threshold or len(chosen) == max_per_class:
+                break
+            if all(iou(boxes[row], boxes[other]) <= iou_threshold for other in chosen):
+                chosen.append(row)
+        everything += [(row, class_id) for row in chosen]
+    # Stable: the lower class comes first, then the lower index.
+    ordered = sorted(everything, key=lambda pair: -scores[pair])
+    return [pair for pair in ordered if keep[pair[0]]][:max_total]
+
+
+@st.composite
+def problems(draw):
+    """Boxes on a small grid, many equal, touching or empty; few different scores, so that many tie."""
+    count, classes = draw(st.integers(0, 24)), draw(st.integers(1, 5))
+    seed, levels, grid = draw(st.integers(0, 2**32 - 1)), draw(st.integers(1, 12)), draw(st.integers(1, 6))
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, grid + 1, (count, 2, 2))
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
+    scores = (rng.integers(0, levels + 1, (count, classes)) / 16).astype(np.float32)
+    limits = {
+        "iou_threshold": draw(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])),
+        "score_threshold": draw(st.sampled_from([0.0, 1 / 16, 0.25])),
+        "max_per_class": draw(st.integers(1, 8)),
+        "max_total": draw(st.integers(1, 30)),
+    }
+    return boxes, scores, limits, rng.random(count) < draw(st.sampled_from([0.5, 1.1]))
+
+
+def pairs(found) -> list:
+    return list(zip(found[0].tolist(), found[1].tolist(), strict=True))
+
+
+@given(problems())
+@settings(max_examples=300, deadline=None)
+def test_equals_the_literal_reference(problem):
+    boxes, scores, limits, keep = problem
+    found = nms.class_wise(boxes, scores, keep=keep, **limits)
+    assert pairs(found) == reference(boxes, scores, keep=keep, **limits)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_the_reference_beyond_the_first_chunk(seed):
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 40, (120, 2, 2))
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1) + 1], axis=1).astype(np.float32)
+    scores = (rng.integers(0, 50, (120, 90)) / 64).astype(np.float32)  # 10,800 pairs with large ties
+    limits = {"iou_threshold": 0.25, "score_threshold": 0.0, "max_per_class": 4, "max_total": 500}
+    keep = rng.random(120) < 0.7
+    found = nms.class_wise(boxes, scores, keep=keep, **limits)
+    assert pairs(found) == reference(boxes, scores, keep=keep, **limits)
+
+
+def test_ties_beyond_the_first_chunk_stay_in_order():
+    boxes = np.array([[0, i, 1, i + 1] for i in range(3000)], np.float32)
+    rows, class_ids = nms.class_wise(boxes, np.full((3000, 1), 0.5), max_per_class=3000, max_total=3000)
+    assert rows.tolist() == list(range(3000))
+    assert set(class_ids.tolist()) == {0}
+
+
+def test_no_boxes_no_detections():
+    for shape in ((0, 3), (4, 3)):
+        rows, class_ids = nms.class_wise(np.zeros((shape[0], 4)), np.zeros(shape))
+        assert rows.shape == class_ids.shape == (0,)
+
+
+def test_scores_must_exceed_the_threshold():
+    boxes, scores = [[0, 0, 1, 1], [2, 2, 3, 3]], [[0.5], [0.25]]
+    assert pairs(nms.class_wise(boxes, scores, score_threshold=0.25)) == [(0, 0)]
+
+
+def test_an_iou_equal_to_the_threshold_does_not_suppress():
+    boxes = [[0, 0, 2, 1], [0, 0, 1, 1]]  # IoU exactly one half
+    assert len(nms.class_wise(boxes, [[0.9], [0.8]], iou_threshold=0.5)[0]) == 2
+    assert len(nms.class_wise(boxes, [[0.9], [0.8]], iou_threshold=0.49)[0]) == 1
+
+
+def test_a_box_of_another_class_does_not_suppress():
+    boxes = [[0, 0, 1, 1], [0, 0, 1, 1]]
+    assert pairs(nms.class_wise(boxes, [[0.9, 0.0], [0.0, 0.8]])) == [(0, 0), (1, 1)]
+
+
+def test_a_masked_box_suppresses_but_is_not_returned():
+    boxes = [[0, 0, 1, 1], [0, 0, 1, 0.9], [5, 5, 6, 6]]
+    found = nms.class_wise(boxes, [[0.9], [0.8], [0.7]], keep=np.array([False, True, True]))
+    assert pairs(found) == [(2, 0)]
+
+
+def test_equal_boxes_keep_the_first():
+    assert pairs(nms.class_wise([[0, 0, 1, 1]] * 4, [[0.5]] * 4)) == [(0, 0)]
+
+
+def test_nan_scores_are_left_out():
+    assert pairs(nms.class_wise([[0, 0, 1, 1], [2, 2, 3, 3]], [[np.nan], [0.5]])) == [(1, 0)]
+
+
+def test_arguments_are_not_changed():
+    boxes, scores = np.random.default_rng(0).random((2, 50, 4), np.float32)
+    copies = boxes.copy(), scores.copy()
+    nms.class_wise(boxes, scores)
+    assert np.array_equal(boxes, copies[0]) and np.array_equal(scores, copies[1])
