@@ -45,7 +45,9 @@ def main() -> None:
         rows = []
         for seed in arguments.seeds:
             rows.append(measure(photos, recipe, seed, arguments))
-            print(f"{name:<8} seed {seed}: AP {rows[-1][0]:.3f}  AP50 {rows[-1][1]:.3f}  {rows[-1][2]:.0f} s", flush=True)
+            print(
+                f"{name:<8} seed {seed}: AP {rows[-1][0]:.3f}  AP50 {rows[-1][1]:.3f}  {rows[-1][2]:.0f} s", flush=True
+            )
         ap, ap50, seconds = np.mean(rows, axis=0)
         print(f"{name:<8} mean  : AP {ap:.3f}  AP50 {ap50:.3f}  {seconds:.0f} s", flush=True)
 

@@ -1,6 +1,6 @@
 """Frames per second over a video, from file to annotated file, and of the bare model, in one run.
 
-    python benchmarks/video.py VIDEO [--model hands] [--batch-size 8]
+python benchmarks/video.py VIDEO [--model hands] [--batch-size 8]
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ def main() -> None:
     images = [frame.image for frame, _ in zip(stream, range(arguments.frames), strict=False)]
     bare = bare_rate(detector, images, arguments.batch_size)
     with tempfile.TemporaryDirectory() as folder:
-        summary = detkit.predict(
-            detector, arguments.video, Path(folder) / "out.mp4", batch_size=arguments.batch_size
-        )
+        summary = detkit.predict(detector, arguments.video, Path(folder) / "out.mp4", batch_size=arguments.batch_size)
     print(f"end to end {summary.frames_per_second:.1f} frames per second ({summary.frames} frames)")
     print(f"bare model {bare:.1f} frames per second ({len(images)} frames, batches of {arguments.batch_size})")
 

@@ -14,9 +14,7 @@ def _array(boxes, name: str = "boxes") -> np.ndarray:
     try:
         array = np.asarray(boxes, np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(
-            f"The {name} are not an array of numbers.", got=str(error), expected="[N, 4]"
-        ) from error
+        raise DataError(f"The {name} are not an array of numbers.", got=str(error), expected="[N, 4]") from error
     if array.size == 0 and array.ndim == 1:
         return np.zeros((0, 4))
     if array.ndim == 0 or array.shape[-1] != 4:

@@ -55,17 +55,17 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index) -> "Detections":
+    def __getitem__(self, index) -> Detections:
         """The detections that a slice, an index array or a boolean mask selects."""
         return Detections(
             self.boxes[index], self.scores[index], self.class_ids[index], self.classes, self.size, self.source
         )
 
-    def above(self, score: float) -> "Detections":
+    def above(self, score: float) -> Detections:
         """Those with at least this score."""
         return self[self.scores >= score]
 
-    def of_classes(self, names) -> "Detections":
+    def of_classes(self, names) -> Detections:
         """Those of the named classes."""
         wanted = [i for i, name in enumerate(self.classes) if name in set(names)]
         return self[np.isin(self.class_ids, wanted)]

@@ -126,6 +126,4 @@ def unreadable(path: Path, error: Exception) -> dict:
             fix=f"Check the path; the part of it that exists is {here}.",
         )
     got = getattr(error, "strerror", None) or str(error)
-    return dict(
-        where=path, got=got, expected="a file that can be read", fix="Check the path and permissions."
-    )
+    return dict(where=path, got=got, expected="a file that can be read", fix="Check the path and permissions.")

@@ -32,7 +32,11 @@ from detkit.pipeline import pipeline as pipelines
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Commands that .ci/run runs, to the letter.
-IN_CI = ("python -m pip install -c constraints.txt -e '.[test]'", "pytest")
+IN_CI = (
+    "python -m pip install --upgrade pip",
+    "python -m pip install -c constraints.txt -e '.[test]'",
+    "pytest",
+)
 # Enough to see that training works.
 TINY = [f"--set=train.{option}" for option in ("steps=2", "batch_size=2", "views=1")]
 

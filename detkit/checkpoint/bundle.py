@@ -39,5 +39,7 @@ def read(path) -> dict:
             "The packed weights can't be read.", where=path, got=error, fix="Install detkit again."
         ) from None
     plain = {name[:-6]: value for name, value in stored.items() if name.endswith(":value")}
-    coded = {name[:-6]: stored[f"{name[:-6]}:table"][value] for name, value in stored.items() if name.endswith(":codes")}
+    coded = {
+        name[:-6]: stored[f"{name[:-6]}:table"][value] for name, value in stored.items() if name.endswith(":codes")
+    }
     return plain | coded

@@ -16,7 +16,7 @@ GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 BOOKKEEPING = re.compile(r"(^|/)(save_counter|step|global_step)$|^optimizer/|/\.OPTIMIZER_SLOT/|^_optimizer/")
 
 
-def open_checkpoint(path) -> "Checkpoint":
+def open_checkpoint(path) -> Checkpoint:
     """Opens a checkpoint.
 
     Args:
@@ -138,7 +138,7 @@ class Checkpoint:
 
 
 def _root_prefix(keys) -> str:
-    """"model/", "" or whatever else the model hangs under."""
+    """ "model/", "" or whatever else the model hangs under."""
     for key in keys:
         head, found, _ = key.partition("_feature_extractor/")
         if found and head.count("/") <= 1:

@@ -19,9 +19,7 @@ Examples:
 @click.argument("model")
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers to this file.")
-@click.option(
-    "--results", type=click.Path(path_type=Path), help="Write the detections as COCO results to this file."
-)
+@click.option("--results", type=click.Path(path_type=Path), help="Write the detections as COCO results to this file.")
 @click.option(
     "--score", type=click.FloatRange(0, 1), default=0.0,
     help="Leave out detections below this score. Above 0, AP is lower than the published kind.",

@@ -32,9 +32,7 @@ Examples:
 @click.option("--batch-size", type=int, default=8, help="Images to run through the model at once.")
 @click.option("--rate", default="25", help="Frames per second of a video made from a folder: 25, 30000/1001.")
 @click.option("--progress/--no-progress", default=None, help="Show a progress bar; on terminals by default.")
-def predict(
-    model, sources, output, threshold, classes, labels, json_file, csv_file, batch_size, rate, progress
-):
+def predict(model, sources, output, threshold, classes, labels, json_file, csv_file, batch_size, rate, progress):
     """Detect objects in images and videos, and draw them.
 
     MODEL is a name of `detkit zoo list` or a model or run directory. A SOURCE is an image, a folder of

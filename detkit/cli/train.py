@@ -21,14 +21,10 @@ Examples:
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
     help="Override a field of the pipeline, by its path in the YAML; may be repeated.",
 )  # fmt: skip
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), help="Run directory; the pipeline's own by default."
-)
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Run directory; the pipeline's own by default.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the run directory.")
 @click.option("--overwrite", is_flag=True, help="Replace a run that is in the run directory already.")
-def train(
-    pipeline: Path, overrides: tuple[str, ...], output: Path | None, resume: bool, overwrite: bool
-) -> None:
+def train(pipeline: Path, overrides: tuple[str, ...], output: Path | None, resume: bool, overwrite: bool) -> None:
     """Train a detector as PIPELINE says.
 
     PIPELINE is a YAML file with the keys task, model, data, train and output, or an OD API pipeline.config.

@@ -21,8 +21,8 @@ def augment(image, boxes, settings, size, rng: np.random.Generator):
         rng: decides everything.
 
     Returns:
-        view uint8 [h, w, 3]; boxes [N, 4] clipped to the view, normalised yxyx of the view; weights [N]: 1 for an object
-        that counts, 0 for one of which too little is left, -1 for one that is gone.
+        view uint8 [h, w, 3]; boxes [N, 4] clipped to the view, normalised yxyx of the view; weights [N]: 1 for an
+        object that counts, 0 for one of which too little is left, -1 for one that is gone.
     """
     window = _window(boxes, image.shape[:2], settings, rng)
     mirrored = rng.random() < settings.flip
@@ -60,7 +60,9 @@ def _warp(image, window, mirrored, size, rng):
         matrix[0] = [-scale[1], 0, offset[1] + (size[1] - 1) * scale[1]]
     fill = rng.integers(60, 196, 3).tolist()
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=fill)
+    return cv2.warpAffine(
+        image, matrix, (size[1], size[0]), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=fill
+    )
 
 
 def _move(boxes, window, mirrored, shape):
@@ -84,10 +86,9 @@ def _recolour(view, strength, rng):
     contrast = np.exp(rng.uniform(-1, 1) * strength * 0.6)
     balance = np.exp(rng.uniform(-1, 1, 3) * strength * 0.2)
     matrix = contrast * balance[:, None] * matrix
-    mean = view.reshape(-1, 3).mean(axis=0)
+    mean = np.array(cv2.mean(view)[:3])
     offset = mean - contrast * mean + rng.uniform(-1, 1) * strength * 64
-    changed = cv2.transform(view.astype(np.float32), np.column_stack([matrix, offset]))
-    return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    return cv2.transform(view, np.column_stack([matrix, offset]))  # rounds and saturates
 
 
 def _hue(angle):

@@ -26,9 +26,7 @@ def noise(rng, size: tuple[int, int], coarse: int = 4, octaves: int = 5, stretch
 
 def colour(rng, saturation=(0.08, 0.45), value=(0.35, 0.95)) -> np.ndarray:
     """A random colour [3] in 0..1."""
-    return np.array(
-        colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value)), np.float32
-    )
+    return np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value)), np.float32)
 
 
 def shadow(opacity: np.ndarray, reach: int) -> np.ndarray:

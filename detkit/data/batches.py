@@ -56,15 +56,40 @@ class Views:
     def view(self, index: int, number: int = 0) -> View:
         """View `number` of photo `index`."""
         example, pixels = self.dataset[index], self._decode(index)
-        ignored = example.crowd | example.difficult
-        weights = np.where(ignored, 0.0, 1.0).astype(np.float32)
         if self.augmentation is None:
+            weights = np.where(example.crowd | example.difficult, 0.0, 1.0).astype(np.float32)
             return View(pixels, example.boxes, example.class_ids, weights)
         rng = np.random.default_rng([self.seed, index, number])
         size = self._size_of(pixels.shape[:2])
+        if rng.random() >= self.augmentation.mosaic:
+            return self._vary(index, size, rng)
+        return self._mosaic(index, size, rng)
+
+    def _vary(self, index: int, size, rng) -> View:
+        """A random view of a photo at the given size; objects that are out of it are left out."""
+        example, pixels = self.dataset[index], self._decode(index)
         image, boxes, visible = augment(pixels, example.boxes, self.augmentation, size, rng)
+        weights = np.where(example.crowd | example.difficult, 0.0, visible).astype(np.float32)
         here = visible >= 0
-        return View(image, boxes[here], example.class_ids[here], (weights * visible)[here])
+        return View(image, boxes[here], example.class_ids[here], weights[here])
+
+    def _mosaic(self, index: int, size, rng) -> View:
+        """Four views, the first of photo `index`, side by side around a random point (Bochkovskiy et al., 2020)."""
+        row, column = (int(n * rng.uniform(0.35, 0.65)) for n in size)
+        corners = [(0, 0), (0, column), (row, 0), (row, column)]
+        tiles = [(row, column), (row, size[1] - column), (size[0] - row, column), (size[0] - row, size[1] - column)]
+        photos = [index, *rng.integers(0, len(self), 3)]
+        order = rng.permutation(4)
+        image = np.empty((*size, 3), np.uint8)
+        parts = []
+        for photo, place in zip(photos, order, strict=True):
+            (top, left), tile = corners[place], tiles[place]
+            view = self._vary(int(photo), tile, rng)
+            image[top : top + tile[0], left : left + tile[1]] = view.image
+            # Tile coordinates -> those of the whole view.
+            boxes = (view.boxes * np.tile(tile, 2) + np.tile((top, left), 2)) / np.tile(size, 2)
+            parts.append((boxes.astype(np.float32), view.class_ids, view.weights))
+        return View(image, *(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
     def _decode(self, index: int) -> np.ndarray:
         if index in self._pixels:

@@ -57,9 +57,7 @@ def _picture_problems(example: Example, seen: dict[bytes, Example]) -> Iterator[
     try:
         images.decode(example.image)
     except MediaError as error:
-        yield Problem(
-            "error", error.what, **at, got=str(error.got), expected=str(error.expected), fix=error.fix
-        )
+        yield Problem("error", error.what, **at, got=str(error.got), expected=str(error.expected), fix=error.fix)
         return
     wrong_size = size_problem(example)
     if wrong_size:
@@ -141,8 +139,7 @@ def _small_objects(dataset: Dataset, total: int) -> Iterator[Problem]:
         side, example, box = min(found, key=lambda entry: entry[0])
         yield Problem(
             "info",
-            f"{len(found)} of {total} objects are smaller than {SMALL} pixels at the input "
-            f"size {INPUT_SIZE}.",
+            f"{len(found)} of {total} objects are smaller than {SMALL} pixels at the input size {INPUT_SIZE}.",
             file=example.source or None,
             image=example.label,
             box=box,

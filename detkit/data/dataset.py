@@ -204,9 +204,7 @@ class Dataset:
 
     def __getitem__(self, index: int | slice):
         """An Example for an index, a Dataset for a slice."""
-        return (
-            replace(self, examples=self.examples[index]) if isinstance(index, slice) else self.examples[index]
-        )
+        return replace(self, examples=self.examples[index]) if isinstance(index, slice) else self.examples[index]
 
     def __repr__(self) -> str:
         boxes = sum(len(example) for example in self.examples)
@@ -218,9 +216,7 @@ class Dataset:
     def sample(self, n: int, seed: int) -> Dataset:
         """`n` examples drawn without replacement, in their original order; DataError if there are fewer."""
         if not 0 <= n <= len(self):
-            raise DataError(
-                "Can't draw that many examples.", where=self.name, got=n, expected=f"0..{len(self)}"
-            )
+            raise DataError("Can't draw that many examples.", where=self.name, got=n, expected=f"0..{len(self)}")
         return self._select(sorted(np.random.default_rng(seed).permutation(len(self))[:n]))
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -244,9 +240,7 @@ class Dataset:
             DataError: if a class that has boxes is not in the list.
         """
         classes = tuple(classes)
-        table = np.array(
-            [classes.index(name) if name in classes else -1 for name in self.classes] or [-1], np.int32
-        )
+        table = np.array([classes.index(name) if name in classes else -1 for name in self.classes] or [-1], np.int32)
         used = {int(i) for example in self.examples for i in np.unique(example.class_ids)}
         unknown = [self.classes[i] for i in sorted(used) if table[i] < 0]
         if unknown:

@@ -61,8 +61,7 @@ def refuse(problems: Sequence[Problem], source) -> None:
         lines = [str(problem).removeprefix("error: ").replace("\n", "\n  ") for problem in errors[:_RAISED]]
         more = [f"... and {len(errors) - _RAISED} more."] if len(errors) > _RAISED else []
         raise DataError(
-            f"There are {len(errors)} problems in this dataset.\n"
-            + "\n".join(f"- {line}" for line in lines + more),
+            f"There are {len(errors)} problems in this dataset.\n" + "\n".join(f"- {line}" for line in lines + more),
             where=source,
             fix="Correct them in the annotation; detkit.data.check lists all of them, "
             "and detkit.data.read(..., strict=False) leaves out what can't be used.",

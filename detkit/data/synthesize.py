@@ -92,9 +92,7 @@ def _poses(rng: np.random.Generator, count: int) -> list[Pose]:
     return poses
 
 
-def scene(
-    rng: np.random.Generator, size: tuple[int, int] = SIZE, count: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
+def scene(rng: np.random.Generator, size: tuple[int, int] = SIZE, count: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """A picture of toy boats that don't touch, at random places, scales, angles and light.
 
     Args:
@@ -135,9 +133,7 @@ def few_shot_set(
     for number, (name, count) in enumerate((("train", train), ("test", test))):
         rng = np.random.default_rng([seed, number])
         folder = Path(directory) / name
-        examples = [
-            _example(folder, f"{name}_{i:02d}.jpg", rng, size, 1 + (i % 3 == 2)) for i in range(count)
-        ]
+        examples = [_example(folder, f"{name}_{i:02d}.jpg", rng, size, 1 + (i % 3 == 2)) for i in range(count)]
         parts.append(Dataset(tuple(examples), (CLASS,), name=name))
         coco.write(parts[-1], folder.with_suffix(".json"))
     return parts[0], parts[1]
@@ -152,9 +148,7 @@ def _example(folder: Path, name: str, rng, size: tuple[int, int], count: int) ->
     return Example(folder / name, boxes, [0] * count, size, area=box_math.area(boxes) * size[0] * size[1])
 
 
-def clip(
-    seed: int = 0, frames: int = 40, size: tuple[int, int] = SIZE
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def clip(seed: int = 0, frames: int = 40, size: tuple[int, int] = SIZE) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """A film of a boat sailing across a slowly moving background, rocking, coming nearer, turning round.
 
     Args:

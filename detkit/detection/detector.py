@@ -14,7 +14,16 @@ from detkit.data import images as image_files
 from detkit.detections import Detections
 from detkit.errors import ConfigError, DataError
 
-VARIABLES = ("kernel", "depthwise_kernel", "pointwise_kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
+VARIABLES = (
+    "kernel",
+    "depthwise_kernel",
+    "pointwise_kernel",
+    "bias",
+    "gamma",
+    "beta",
+    "moving_mean",
+    "moving_variance",
+)
 # The parts of a detector in the order of the data, and the words that select them and what follows them.
 TUNE = {
     "heads": ("head/box_head", "head/class_head"),
@@ -135,12 +144,16 @@ class Detector:
         resized = [self._resize(np.asarray(image)) for image in images]
         shapes = np.array([image.shape for image in resized], np.int32)
         height, width = self.input_size or shapes[:, :2].max(axis=0)
-        padded = [tf.pad(self.normalize(x), [[0, height - x.shape[0]], [0, width - x.shape[1]], [0, 0]]) for x in resized]
+        padded = [
+            tf.pad(self.normalize(x), [[0, height - x.shape[0]], [0, width - x.shape[1]], [0, 0]]) for x in resized
+        ]
         return tf.stack(padded), tf.constant(shapes)
 
     def _resize(self, image: np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise DataError("Not an RGB image.", got=f"{image.dtype} {image.shape}", expected="uint8 [height, width, 3]")
+            raise DataError(
+                "Not an RGB image.", got=f"{image.dtype} {image.shape}", expected="uint8 [height, width, 3]"
+            )
         size = self.resized(image.shape[:2])
         if size == image.shape[:2]:
             return tf.cast(image, tf.float32)
@@ -198,13 +211,13 @@ class Detector:
             images = [images]
         return list(self.detect_stream(images, batch_size, threshold))
 
-    def detect_stream(
-        self, images: Iterable, batch_size: int = 8, threshold: float = 0.0
-    ) -> Iterator[Detections]:
+    def detect_stream(self, images: Iterable, batch_size: int = 8, threshold: float = 0.0) -> Iterator[Detections]:
         """`detect` for a stream: holds one batch at a time."""
         for batch in _batched(images, batch_size):
             sources = [str(image) if isinstance(image, (str, Path)) else "" for image in batch]
-            arrays = [image_files.decode(image) if source else image for image, source in zip(batch, sources, strict=True)]
+            arrays = [
+                image_files.decode(image) if source else image for image, source in zip(batch, sources, strict=True)
+            ]
             found = self._detect_batch(arrays, threshold)
             for array, source, (boxes, scores, class_ids) in zip(arrays, sources, found, strict=True):
                 yield Detections(boxes, scores, class_ids, self.classes, array.shape[:2], source)

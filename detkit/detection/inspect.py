@@ -33,7 +33,8 @@ def inspect(model, *, reset=(), classes=(), variables: bool = False) -> str:
     report = surgery.examine(detector, checkpoint, plan)
     lines = [
         f"model {source.name}: {source.config.model.ssd.feature_extractor.type}",
-        f"input {_size(detector.input_size)}, {len(names)} classes: {', '.join(names[:12])}{' ...' * (len(names) > 12)}",
+        f"input {_size(detector.input_size)}, {len(names)} classes: {', '.join(names[:12])}"
+        + (" ..." if len(names) > 12 else ""),
         report.text(),
         "everything is explained" if report.explained else f"NOT explained: {surgery.advice(report)}",
     ]

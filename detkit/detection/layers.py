@@ -41,7 +41,7 @@ class Hyperparameters:
     force_bias: bool = False
 
     @classmethod
-    def from_config(cls, hyperparams) -> "Hyperparameters":
+    def from_config(cls, hyperparams) -> Hyperparameters:
         """Those of a typed `conv_hyperparams` message."""
         norm = hyperparams.batch_norm
         return cls(

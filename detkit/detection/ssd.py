@@ -17,7 +17,7 @@ from detkit.detection.detector import Detector, Stage
 from detkit.detection.heads.convolutional import ConvolutionalHead
 from detkit.detection.heads.weight_shared import WeightSharedHead
 from detkit.detection.layers import Hyperparameters
-from detkit.detection.necks.fpn import FPN, TOP
+from detkit.detection.necks.fpn import FPN
 from detkit.detection.necks.ssd_maps import SSDMaps
 from detkit.errors import ConfigError
 
@@ -68,9 +68,7 @@ class SSD(Detector):
             return neck, WeightSharedHead(shared, neck.levels, depth, per_cell, self.columns)
         neck = SSDMaps(channels, hyper, extractor.depth_multiplier, extractor.min_depth, extractor.use_depthwise)
         counts = [len(cell) for cell in anchors.ssd_shapes(self._generator)]
-        return neck, ConvolutionalHead(
-            predictor.convolutional_box_predictor, neck.channels, counts, self.columns
-        )
+        return neck, ConvolutionalHead(predictor.convolutional_box_predictor, neck.channels, counts, self.columns)
 
     @property
     def _generator(self):

@@ -183,9 +183,7 @@ def _class_warnings(dataset: Dataset, detections: Sequence[Detections]) -> list[
             "or fine-tune the detector on this dataset's classes.",
         )
     used = {int(class_id) for example in dataset for class_id in example.class_ids}
-    missing = [
-        dataset.classes[class_id] for class_id in sorted(used) if dataset.classes[class_id] not in known
-    ]
+    missing = [dataset.classes[class_id] for class_id in sorted(used) if dataset.classes[class_id] not in known]
     return [f"the detector does not know these classes, they score 0: {_listed(missing)}"] if missing else []
 
 

@@ -52,9 +52,7 @@ def _ranks(entries: list, path: Path, key: str) -> dict:
     ids = [_get(entry, "id", f"{path}, {key}[{n}]") for n, entry in enumerate(entries)]
     for n, value in enumerate(ids):
         if isinstance(value, bool) or not isinstance(value, (int, str)):
-            raise DataError(
-                "An id is a whole number or a text.", where=f"{path}, {key}[{n}]", got=repr(value)
-            )
+            raise DataError("An id is a whole number or a text.", where=f"{path}, {key}[{n}]", got=repr(value))
     rising = sorted(set(ids), key=lambda value: (isinstance(value, str), value))
     if len(rising) < len(ids):
         twice = next(value for value in rising if ids.count(value) > 1)
@@ -146,9 +144,7 @@ def _known(entry, key: str, where: str, ranks: dict) -> int:
 def _box(entry, where: str) -> list[float]:
     box = _get(entry, "bbox", where)
     if not isinstance(box, list) or len(box) != 4:
-        raise DataError(
-            "A box is four numbers.", where=where, got=repr(box), expected="[xmin, ymin, width, height]"
-        )
+        raise DataError("A box is four numbers.", where=where, got=repr(box), expected="[xmin, ymin, width, height]")
     box = [_number(value, where, "bbox") for value in box]
     if min(box[2:]) < 0:
         raise DataError("A box has a negative width or height.", where=where, got=box)
@@ -162,8 +158,4 @@ def _number(value, where: str, name: str) -> float:
 
 
 def _kind(value) -> str:
-    return (
-        f"an object with {', '.join(value) or 'nothing'}"
-        if isinstance(value, dict)
-        else f"a {type(value).__name__}"
-    )
+    return f"an object with {', '.join(value) or 'nothing'}" if isinstance(value, dict) else f"a {type(value).__name__}"

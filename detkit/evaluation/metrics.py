@@ -61,16 +61,12 @@ class Metrics(Mapping):
         counts = f"{self.images} images, {self.boxes} boxes, {self.detections} detections"
         numbers = [f"{name:<6} {_shown(value):>6}   {_meaning(name)}" for name, value in self.items()]
         columns = list(next(iter(self.per_class.values()), {}))
-        classes = [
-            [name, *(_shown(values[column]) for column in columns)] for name, values in self.per_class.items()
-        ]
+        classes = [[name, *(_shown(values[column]) for column in columns)] for name, values in self.per_class.items()]
         blocks = [counts, "\n".join(numbers), _aligned([["class", *columns], *classes])]
         return "\n\n".join(blocks + [f"Note: {warning}" for warning in self.warnings])
 
 
-def from_curves(
-    precision, recall, *, classes, boxes, max_detections, images, detections, warnings
-) -> Metrics:
+def from_curves(precision, recall, *, classes, boxes, max_detections, images, detections, warnings) -> Metrics:
     """Metrics from the arrays of `matching.precision_and_recall`; `boxes` counts the ground truth a class."""
     last = f"AR{max_detections[-1]}"
     numbers = _average_precisions(precision) | _average_recalls(recall, max_detections)

@@ -66,9 +66,7 @@ def training_curves(history: Sequence[Mapping] | str | Path, path: str | Path) -
     steps = columns.pop("step", None)
     panels = {title: list(filter(wanted.search, columns)) for title, wanted in _PANELS.items()}
     if not panels["loss"]:
-        raise DataError(
-            "There is no loss to draw.", where=source, got=f"columns {', '.join(columns) or 'none'}"
-        )
+        raise DataError("There is no loss to draw.", where=source, got=f"columns {', '.join(columns) or 'none'}")
     panels = {title: names for title, names in panels.items() if names}
     figure, all_axes = _figure(len(panels), width=8, height=1.2 + 2.8 * len(panels))
     for axes, (title, names) in zip(all_axes, panels.items(), strict=True):

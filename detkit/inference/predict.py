@@ -131,9 +131,7 @@ def _frames(sources: Sequence[Source]) -> Iterator[tuple[Source, Frame]]:
             source.skip(source.path, error)
 
 
-def _detect(
-    detector, frames: Iterable[tuple[Source, Frame]], batch_size: int, threshold: float
-) -> Iterator[Result]:
+def _detect(detector, frames: Iterable[tuple[Source, Frame]], batch_size: int, threshold: float) -> Iterator[Result]:
     for batch in _batches(frames, batch_size):
         found = detector.detect([frame.image for _, frame in batch], batch_size=batch_size, threshold=threshold)
         for (source, frame), detections in zip(batch, found, strict=True):

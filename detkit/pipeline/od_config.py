@@ -30,7 +30,7 @@ from detkit.pipeline.sections import Section, build, spec_at
 class Ssd(Section):
     """A single-shot detector (https://arxiv.org/abs/1512.02325), RetinaNet and EfficientDet among them."""
 
-    IGNORED: ClassVar = "use_expected_classification_loss_under_sampling weight_regression_loss_by_score"
+    IGNORED: ClassVar[str] = "use_expected_classification_loss_under_sampling weight_regression_loss_by_score"
 
     num_classes: int = option(0, at_least=1)
     image_resizer: ImageResizer | None = None
@@ -60,7 +60,7 @@ class Ssd(Section):
 class DetectionModel(Section):
     """The model; architectures other than SSD are kept as they were read."""
 
-    ONE_OF: ClassVar = ("ssd faster_rcnn center_net experimental_model",)
+    ONE_OF: ClassVar[tuple] = ("ssd faster_rcnn center_net experimental_model",)
 
     ssd: Ssd | None = None
     faster_rcnn: Message | None = None

@@ -23,7 +23,7 @@ class WeightRegularizer(Section):
 class Regularizer(Section):
     """The penalty on the kernels."""
 
-    ONE_OF: ClassVar = ("l1_regularizer l2_regularizer",)
+    ONE_OF: ClassVar[tuple] = ("l1_regularizer l2_regularizer",)
 
     l1_regularizer: WeightRegularizer | None = None
     l2_regularizer: WeightRegularizer | None = None
@@ -50,9 +50,8 @@ class VarianceScalingInitializer(Section):
 class Initializer(Section):
     """The distribution that kernels start from."""
 
-    ONE_OF: ClassVar = (
-        "truncated_normal_initializer random_normal_initializer variance_scaling_initializer "
-        "keras_initializer_by_name",
+    ONE_OF: ClassVar[tuple] = (
+        "truncated_normal_initializer random_normal_initializer variance_scaling_initializer keras_initializer_by_name",
     )
 
     truncated_normal_initializer: NormalInitializer | None = None
@@ -76,7 +75,7 @@ class BatchNorm(Section):
 class Hyperparams(Section):
     """What the convolutions of a part have in common."""
 
-    ONE_OF: ClassVar = ("batch_norm sync_batch_norm group_norm",)
+    ONE_OF: ClassVar[tuple] = ("batch_norm sync_batch_norm group_norm",)
 
     op: str = choice("CONV", "CONV", "FC")
     regularizer: Regularizer | None = None
@@ -103,7 +102,7 @@ class FixedShapeResizer(Section):
 class KeepAspectRatioResizer(Section):
     """Resize the shorter side to `min_dimension` pixels unless the longer would exceed `max_dimension`."""
 
-    ORDERED: ClassVar = ("min_dimension max_dimension",)
+    ORDERED: ClassVar[tuple] = ("min_dimension max_dimension",)
 
     min_dimension: int = option(600, at_least=1)
     max_dimension: int = option(1024, at_least=1)
@@ -117,7 +116,7 @@ class KeepAspectRatioResizer(Section):
 class ImageResizer(Section):
     """How images are brought to the size of the model's input."""
 
-    ONE_OF: ClassVar = (
+    ONE_OF: ClassVar[tuple] = (
         "fixed_shape_resizer keep_aspect_ratio_resizer identity_resizer conditional_shape_resizer "
         "pad_to_multiple_resizer",
     )
@@ -133,7 +132,7 @@ class ImageResizer(Section):
 class WeightedSmoothL1LocalizationLoss(Section):
     """The Huber loss of the encoded boxes, quadratic below `delta`."""
 
-    IGNORED: ClassVar = "anchorwise_output"
+    IGNORED: ClassVar[str] = "anchorwise_output"
 
     delta: float = option(1.0, above=0)
 
@@ -142,7 +141,7 @@ class WeightedSmoothL1LocalizationLoss(Section):
 class LocalizationLoss(Section):
     """The loss of the boxes."""
 
-    ONE_OF: ClassVar = ("weighted_l2 weighted_smooth_l1 weighted_iou l1_localization_loss weighted_giou",)
+    ONE_OF: ClassVar[tuple] = ("weighted_l2 weighted_smooth_l1 weighted_iou l1_localization_loss weighted_giou",)
 
     weighted_smooth_l1: WeightedSmoothL1LocalizationLoss | None = None
     weighted_l2: Message | None = None
@@ -155,14 +154,14 @@ class LocalizationLoss(Section):
 class SigmoidClassificationLoss(Section):
     """WeightedSigmoidClassificationLoss: the cross entropy of each class on its own."""
 
-    IGNORED: ClassVar = "anchorwise_output"
+    IGNORED: ClassVar[str] = "anchorwise_output"
 
 
 @dataclass(frozen=True)
 class SoftmaxClassificationLoss(Section):
     """WeightedSoftmaxClassificationLoss: the cross entropy over the classes and the background."""
 
-    IGNORED: ClassVar = "anchorwise_output"
+    IGNORED: ClassVar[str] = "anchorwise_output"
 
     logit_scale: float = option(1.0, above=0)
 
@@ -171,7 +170,7 @@ class SoftmaxClassificationLoss(Section):
 class SigmoidFocalClassificationLoss(Section):
     """The focal loss (https://arxiv.org/abs/1708.02002); no `alpha`: all anchors weigh the same."""
 
-    IGNORED: ClassVar = "anchorwise_output"
+    IGNORED: ClassVar[str] = "anchorwise_output"
 
     gamma: float = option(2.0, at_least=0)
     alpha: float | None = option(None, at_least=0, at_most=1)
@@ -181,7 +180,7 @@ class SigmoidFocalClassificationLoss(Section):
 class ClassificationLoss(Section):
     """The loss of the class scores."""
 
-    ONE_OF: ClassVar = (
+    ONE_OF: ClassVar[tuple] = (
         "weighted_sigmoid weighted_softmax weighted_sigmoid_focal weighted_logits_softmax "
         "bootstrapped_sigmoid penalty_reduced_logistic_focal_loss weighted_dice_classification_loss",
     )

@@ -15,7 +15,7 @@ from detkit.pipeline.sections import Section
 class FeaturePyramidNetworks(Section):
     """The feature pyramid network (https://arxiv.org/abs/1612.03144); level n has a stride of 2**n pixels."""
 
-    ORDERED: ClassVar = ("min_level max_level",)
+    ORDERED: ClassVar[tuple] = ("min_level max_level",)
 
     min_level: int = option(3, at_least=1, at_most=12)
     max_level: int = option(7, at_least=1, at_most=12)
@@ -27,7 +27,7 @@ class FeaturePyramidNetworks(Section):
 class BidirectionalFeaturePyramidNetworks(Section):
     """EfficientDet's BiFPN (https://arxiv.org/abs/1911.09070)."""
 
-    ORDERED: ClassVar = ("min_level max_level",)
+    ORDERED: ClassVar[tuple] = ("min_level max_level",)
 
     min_level: int = option(3, at_least=1, at_most=12)
     max_level: int = option(7, at_least=1, at_most=12)
@@ -41,8 +41,8 @@ class BidirectionalFeaturePyramidNetworks(Section):
 class SsdFeatureExtractor(Section):
     """Backbone and neck."""
 
-    ONE_OF: ClassVar = ("fpn bifpn",)
-    IGNORED: ClassVar = "batch_norm_trainable spaghettinet_arch_name"
+    ONE_OF: ClassVar[tuple] = ("fpn bifpn",)
+    IGNORED: ClassVar[str] = "batch_norm_trainable spaghettinet_arch_name"
 
     type: str = ""
     depth_multiplier: float = option(1.0, above=0)
@@ -72,7 +72,7 @@ class FasterRcnnBoxCoder(Section):
 class BoxCoder(Section):
     """How boxes are encoded relative to anchors."""
 
-    ONE_OF: ClassVar = ("faster_rcnn_box_coder mean_stddev_box_coder square_box_coder keypoint_box_coder",)
+    ONE_OF: ClassVar[tuple] = ("faster_rcnn_box_coder mean_stddev_box_coder square_box_coder keypoint_box_coder",)
 
     faster_rcnn_box_coder: FasterRcnnBoxCoder | None = None
     mean_stddev_box_coder: Message | None = None
@@ -84,7 +84,7 @@ class BoxCoder(Section):
 class ArgMaxMatcher(Section):
     """Each anchor matches the ground truth box of the highest similarity; thresholds are similarities."""
 
-    ORDERED: ClassVar = ("unmatched_threshold matched_threshold",)
+    ORDERED: ClassVar[tuple] = ("unmatched_threshold matched_threshold",)
 
     matched_threshold: float = option(0.5, at_least=0, at_most=1)
     unmatched_threshold: float = option(0.5, at_least=0, at_most=1)
@@ -98,7 +98,7 @@ class ArgMaxMatcher(Section):
 class Matcher(Section):
     """How anchors are matched to ground truth boxes."""
 
-    ONE_OF: ClassVar = ("argmax_matcher bipartite_matcher",)
+    ONE_OF: ClassVar[tuple] = ("argmax_matcher bipartite_matcher",)
 
     argmax_matcher: ArgMaxMatcher | None = None
     bipartite_matcher: Message | None = None
@@ -108,7 +108,7 @@ class Matcher(Section):
 class RegionSimilarityCalculator(Section):
     """What the matcher compares."""
 
-    ONE_OF: ClassVar = ("neg_sq_dist_similarity iou_similarity ioa_similarity thresholded_iou_similarity",)
+    ONE_OF: ClassVar[tuple] = ("neg_sq_dist_similarity iou_similarity ioa_similarity thresholded_iou_similarity",)
 
     iou_similarity: Message | None = None
     ioa_similarity: Message | None = None
@@ -120,7 +120,7 @@ class RegionSimilarityCalculator(Section):
 class BoxEncodingsClipRange(Section):
     """The range that encoded boxes are clipped to."""
 
-    ORDERED: ClassVar = ("min max",)
+    ORDERED: ClassVar[tuple] = ("min max",)
 
     min: float = 0.0
     max: float = 0.0
@@ -168,7 +168,7 @@ class WeightSharedConvolutionalBoxPredictor(Section):
 class BoxPredictor(Section):
     """The head."""
 
-    ONE_OF: ClassVar = (
+    ONE_OF: ClassVar[tuple] = (
         "convolutional_box_predictor weight_shared_convolutional_box_predictor mask_rcnn_box_predictor "
         "rfcn_box_predictor",
     )
@@ -183,7 +183,7 @@ class BoxPredictor(Section):
 class SsdAnchorGenerator(Section):
     """The anchors of SSD (https://arxiv.org/abs/1512.02325); scales are fractions of the image."""
 
-    ORDERED: ClassVar = ("min_scale max_scale",)
+    ORDERED: ClassVar[tuple] = ("min_scale max_scale",)
 
     num_layers: int = option(6, at_least=1)
     min_scale: float = option(0.2, above=0)
@@ -204,7 +204,7 @@ class SsdAnchorGenerator(Section):
 class MultiscaleAnchorGenerator(Section):
     """The anchors of RetinaNet (https://arxiv.org/abs/1708.02002); `anchor_scale` is in strides."""
 
-    ORDERED: ClassVar = ("min_level max_level",)
+    ORDERED: ClassVar[tuple] = ("min_level max_level",)
 
     min_level: int = option(3, at_least=1, at_most=12)
     max_level: int = option(7, at_least=1, at_most=12)
@@ -218,9 +218,8 @@ class MultiscaleAnchorGenerator(Section):
 class AnchorGenerator(Section):
     """Where the anchors are."""
 
-    ONE_OF: ClassVar = (
-        "ssd_anchor_generator multiscale_anchor_generator grid_anchor_generator "
-        "flexible_grid_anchor_generator",
+    ONE_OF: ClassVar[tuple] = (
+        "ssd_anchor_generator multiscale_anchor_generator grid_anchor_generator flexible_grid_anchor_generator",
     )
 
     ssd_anchor_generator: SsdAnchorGenerator | None = None
@@ -233,7 +232,7 @@ class AnchorGenerator(Section):
 class BatchNonMaxSuppression(Section):
     """Non-maximum suppression of the scored boxes of each image."""
 
-    IGNORED: ClassVar = "use_cpu_nms use_hard_nms use_combined_nms use_partitioned_nms combined_nms"
+    IGNORED: ClassVar[str] = "use_cpu_nms use_hard_nms use_combined_nms use_partitioned_nms combined_nms"
 
     score_threshold: float = option(0.0, at_least=0, at_most=1)
     iou_threshold: float = option(0.6, at_least=0, at_most=1)

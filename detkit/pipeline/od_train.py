@@ -62,9 +62,8 @@ class CosineDecayLearningRate(Section):
 class LearningRate(Section):
     """The learning rate as a function of the step."""
 
-    ONE_OF: ClassVar = (
-        "constant_learning_rate exponential_decay_learning_rate manual_step_learning_rate "
-        "cosine_decay_learning_rate",
+    ONE_OF: ClassVar[tuple] = (
+        "constant_learning_rate exponential_decay_learning_rate manual_step_learning_rate cosine_decay_learning_rate",
     )
 
     constant_learning_rate: ConstantLearningRate | None = None
@@ -103,7 +102,7 @@ class AdamOptimizer(Section):
 class Optimizer(Section):
     """The optimizer and the moving average of the weights."""
 
-    ONE_OF: ClassVar = ("rms_prop_optimizer momentum_optimizer adam_optimizer",)
+    ONE_OF: ClassVar[tuple] = ("rms_prop_optimizer momentum_optimizer adam_optimizer",)
 
     rms_prop_optimizer: RMSPropOptimizer | None = None
     momentum_optimizer: MomentumOptimizer | None = None
@@ -116,7 +115,7 @@ class Optimizer(Section):
 class TrainConfig(Section):
     """How the model is trained; each data augmentation option is a message that holds one named message."""
 
-    IGNORED: ClassVar = (
+    IGNORED: ClassVar[tuple] = (
         "sync_replicas keep_checkpoint_every_n_hours run_fine_tune_checkpoint_dummy_computation "
         "startup_delay_steps replicas_to_aggregate batch_queue_capacity num_batch_queue_threads "
         "prefetch_queue_capacity merge_multiple_label_boxes use_multiclass_scores "
@@ -151,8 +150,8 @@ class TFRecordInputReader(Section):
 class InputReader(Section):
     """Where a dataset and its label map are."""
 
-    ONE_OF: ClassVar = ("tf_record_input_reader external_input_reader",)
-    IGNORED: ClassVar = (
+    ONE_OF: ClassVar[tuple] = ("tf_record_input_reader external_input_reader",)
+    IGNORED: ClassVar[tuple] = (
         "name shuffle_buffer_size filenames_shuffle_buffer_size num_readers num_parallel_batches "
         "num_prefetch_batches queue_capacity min_after_dequeue read_block_length prefetch_size "
         "num_parallel_map_calls drop_remainder num_additional_channels num_keypoints keypoint_type_weight "
@@ -174,7 +173,7 @@ class InputReader(Section):
 class EvalConfig(Section):
     """How the model is evaluated."""
 
-    IGNORED: ClassVar = (
+    IGNORED: ClassVar[tuple] = (
         "num_visualizations eval_interval_secs max_evals save_graph visualization_export_dir eval_master "
         "parameterized_metric export_path ignore_groundtruth eval_instance_masks min_score_threshold "
         "max_num_boxes_to_visualize skip_scores skip_labels visualize_groundtruth_boxes "

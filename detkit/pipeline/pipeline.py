@@ -93,9 +93,7 @@ def _located(values, places: Mapping[str, str], path: str) -> Pipeline:
         while key and key not in places:
             key = key.rpartition(".")[0]
         where = places.get(key, path)
-        raise ConfigError(
-            error.what, where=where, got=error.got, expected=error.expected, fix=error.fix
-        ) from None
+        raise ConfigError(error.what, where=where, got=error.got, expected=error.expected, fix=error.fix) from None
 
 
 def _resolve(values, folder: Path) -> None:

@@ -20,7 +20,7 @@ TUNE = ("heads", "towers", "neck", "all")
 class TuneRule(Options):
     """Variables whose names match a regular expression, and a factor for their learning rate."""
 
-    PATH: ClassVar = "train.tune"
+    PATH: ClassVar[str] = "train.tune"
 
     pattern: str = option(".*", help="The regular expression that is searched in the names of the variables.")
     multiplier: float = option(1.0, at_least=0, help="The factor of the learning rate; 0 freezes.")
@@ -39,9 +39,9 @@ class TuneRule(Options):
 
 @dataclass(frozen=True)
 class Augment(Options):
-    """How far training images are varied at random; flip and colour are off at 0, the others at 1."""
+    """How far training images are varied at random; flip, colour and mosaic are off at 0, the others at 1."""
 
-    PATH: ClassVar = "train.augment"
+    PATH: ClassVar[str] = "train.augment"
 
     flip: float = option(0.0, at_least=0, at_most=1, help="The probability of a horizontal flip.")
     zoom_out: float = option(
@@ -54,6 +54,7 @@ class Augment(Options):
     colour: float = option(
         0.0, at_least=0, at_most=1, help="The strength of changes of brightness, contrast, saturation and hue."
     )
+    mosaic: float = option(0.0, at_least=0, at_most=1, help="The probability of four photos side by side in one view.")
 
     @classmethod
     def expand(cls, value):
@@ -63,13 +64,14 @@ class Augment(Options):
         return {} if value is None or value is False or value == "none" else value
 
 
-USUAL_AUGMENTATION = {"flip": 0.5, "zoom_out": 1.5, "zoom_in": 2.0, "stretch": 1.2, "colour": 0.5}
+# A model input of fixed shape squeezes photos of different aspect ratios differently: `stretch` covers that.
+USUAL_AUGMENTATION = {
+    "flip": 0.5, "zoom_out": 1.5, "zoom_in": 2.0, "stretch": 1.8, "colour": 0.5, "mosaic": 0.5,
+}  # fmt: skip
 
 
 def _augment(value, path: str) -> Augment | None:
-    mixed = (
-        isinstance(value, Augment | Mapping) or value is None or isinstance(value, bool) or value == "none"
-    )
+    mixed = isinstance(value, Augment | Mapping) or value is None or isinstance(value, bool) or value == "none"
     if not mixed:
         raise ConfigError(f"{path} can't have this value.", where=path, got=repr(value), expected=_AUGMENT)
     augment = from_mapping(Augment, value)
@@ -103,15 +105,13 @@ def _path(value, path: str) -> str | None:
         return None
     value = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(value, str) or not value or "\0" in value:
-        raise ConfigError(
-            f"{path} can't have this value.", where=path, got=repr(value), expected="a path or null"
-        )
+        raise ConfigError(f"{path} can't have this value.", where=path, got=repr(value), expected="a path or null")
     return value if "://" in value else os.path.abspath(os.path.expanduser(value))
 
 
 _NAME = "the name of a model in the zoo, or the path of a model"
 _TUNE = f"one of {', '.join(TUNE)}, or a list of rules {{pattern: REGULAR_EXPRESSION, multiplier: NUMBER}}"
-_AUGMENT = "none, true, or a mapping of flip, zoom_out, zoom_in, stretch, colour to numbers"
+_AUGMENT = "none, true, or a mapping of flip, zoom_out, zoom_in, stretch, colour, mosaic to numbers"
 
 
 def _file(help: str):
@@ -122,7 +122,7 @@ def _file(help: str):
 class ModelConfig(Options):
     """The model to start from and what becomes of its head."""
 
-    PATH: ClassVar = "model"
+    PATH: ClassVar[str] = "model"
 
     name: str = option(
         "hands",
@@ -131,9 +131,7 @@ class ModelConfig(Options):
         expects=_NAME,
         help="A zoo name, a model's directory or pipeline.config.",
     )
-    checkpoint: str | None = _file(
-        "The checkpoint to restore, if it is not the one of the model's directory."
-    )
+    checkpoint: str | None = _file("The checkpoint to restore, if it is not the one of the model's directory.")
     init: str = choice(
         "prior", "prior", "imprint", help="How new classes start: all rare, or from the features of examples."
     )
@@ -150,7 +148,7 @@ class ModelConfig(Options):
 class DataConfig(Options):
     """The annotated images."""
 
-    PATH: ClassVar = "data"
+    PATH: ClassVar[str] = "data"
 
     train: str | None = _file("The training set.")
     val: str | None = _file("The validation set, for early stopping and the best checkpoint.")
@@ -163,46 +161,40 @@ class DataConfig(Options):
 class TrainConfig(Options):
     """The fine-tuning."""
 
-    PATH: ClassVar = "train"
+    PATH: ClassVar[str] = "train"
 
-    steps: int = option(300, at_least=1, help="How many batches to train on.")
-    batch_size: int = option(8, at_least=1, help="How many images are in a batch.")
+    steps: int = option(200, at_least=1, help="How many batches to train on.")
+    batch_size: int = option(4, at_least=1, help="How many images are in a batch.")
     tune: str | tuple[TuneRule, ...] = option(
         "all",
         convert=_tune,
         expects=_TUNE,
         help="What is trained: up to which part, or rules by variable name.",
     )
-    optimizer: str = choice("momentum", "momentum", "adam", "adamw", help="The optimizer.")
-    learning_rate: float = option(0.01, above=0, at_most=10, help="The highest learning rate.")
+    optimizer: str = choice("adam", "momentum", "adam", "adamw", help="The optimizer.")
+    learning_rate: float = option(0.001, above=0, at_most=10, help="The highest learning rate.")
     schedule: str = choice("cosine", "constant", "cosine", help="The course of the learning rate.")
     warmup_steps: int = option(10, at_least=0, help="Steps in which the learning rate rises from near 0.")
     momentum: float = option(0.9, at_least=0, below=1, help="The momentum of the optimizer called momentum.")
     weight_decay: float = option(0.0, at_least=0, below=1, help="The factor of the penalty on the kernels.")
-    clip_norm: float | None = option(
-        10.0, above=0, help="The largest norm of the gradient; null: not clipped."
-    )
+    clip_norm: float | None = option(10.0, above=0, help="The largest norm of the gradient; null: not clipped.")
     freeze_batch_norm: bool = option(True, help="Whether batch normalisation keeps its averages.")
     augment: Augment | None = option(
-        None, convert=_augment, expects=_AUGMENT, help="How training images are varied; true: the usual."
+        True, convert=_augment, expects=_AUGMENT, help="How training images are varied; true: the usual."
     )
     cache: str = choice(
         "auto", "auto", "on", "off", help="Whether the output of the frozen layers is computed once and kept."
     )
     cache_mb: int = option(1024, at_least=1, help="The most memory that this cache takes, in MiB.")
     views: int = option(8, at_least=1, help="How many augmented views of each image are cached.")
-    validate_every: int | None = option(
-        100, at_least=1, help="Steps between validations; null: only at the end."
-    )
+    validate_every: int | None = option(100, at_least=1, help="Steps between validations; null: only at the end.")
     patience: int | None = option(
         None, at_least=1, help="Validations without improvement before training stops; null: never."
     )
-    checkpoint_every: int | None = option(
-        100, at_least=1, help="Steps between checkpoints; null: only at the end."
-    )
+    checkpoint_every: int | None = option(100, at_least=1, help="Steps between checkpoints; null: only at the end.")
     seed: int = option(0, at_least=0, below=2**32, help="The seed of all that is random.")
     ema: float | None = option(
-        None, above=0, below=1, help="The decay of the weights' moving average; null: no average."
+        0.97, above=0, below=1, help="The decay of the weights' moving average; null: no average."
     )
 
 

@@ -105,9 +105,7 @@ def _scalar(node: yaml.ScalarNode, place: Source):
         if kind == "float":
             return float(text.replace(".", "", 1) if text[-1].isalpha() else text)
     except (ValueError, IndexError):  # a tag that the text doesn't fit, or more digits than int() takes
-        raise ConfigError(
-            "This isn't a number.", where=place.where(node.start_mark.index), got=text[:40]
-        ) from None
+        raise ConfigError("This isn't a number.", where=place.where(node.start_mark.index), got=text[:40]) from None
     if kind in ("null", "bool"):
         return None if kind == "null" else text.lower() == "true"
     return text

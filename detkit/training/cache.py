@@ -81,7 +81,9 @@ def plan(settings, seam: int, photos: int) -> int:
     return views if pays or settings.cache == "on" else 0
 
 
-def fill(prefix: Prefix, views: batches.Views, per_photo: int, limit_mb: int, demanded: bool, show=None) -> Cache | None:
+def fill(
+    prefix: Prefix, views: batches.Views, per_photo: int, limit_mb: int, demanded: bool, show=None
+) -> Cache | None:
     """Computes the records of all views; fewer views of each photo where memory asks for it.
 
     Returns:

@@ -125,7 +125,9 @@ def _plot_training(directory: RunDirectory) -> None:
 
 def _check_classes(train: Dataset) -> None:
     if not train.classes:
-        raise ConfigError("The training data names no class.", where=train.name, fix="Add categories to the annotations.")
+        raise ConfigError(
+            "The training data names no class.", where=train.name, fix="Add categories to the annotations."
+        )
 
 
 def _part(name: str) -> str:

@@ -97,7 +97,10 @@ class RunDirectory:
                 arrays = {name: archive[name] for name in archive.files}
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise CheckpointError(
-                "The training state can't be read.", where=self.state_file, got=error, fix="Start again with --overwrite."
+                "The training state can't be read.",
+                where=self.state_file,
+                got=error,
+                fix="Start again with --overwrite.",
             ) from None
         facts = json.loads(str(arrays.pop("facts")))
         columns = {name[8:]: arrays.pop(name) for name in list(arrays) if name.startswith("history/")}

@@ -29,7 +29,7 @@ class Selection:
 
 
 def choose(detector, tune) -> Selection:
-    """The selection for a word of TUNE, or for rules with `pattern` and `multiplier`; of two that match the last counts.
+    """The selection for a word of TUNE, or for rules with `pattern` and `multiplier`; the last that matches counts.
 
     Raises:
         ConfigError: if a rule matches nothing.
@@ -43,7 +43,9 @@ def choose(detector, tune) -> Selection:
     for rule, multiplier in rules:
         matched = select(rule, parts)
         multipliers |= dict.fromkeys(matched, multiplier)
-        lines.append(f"tune {rule} x{multiplier:g}: {len(matched)} variables, {_parameters(detector, matched):,} parameters")
+        lines.append(
+            f"tune {rule} x{multiplier:g}: {len(matched)} variables, {_parameters(detector, matched):,} parameters"
+        )
     chosen = {path: value for path, value in multipliers.items() if value > 0}
     groups = [(value, [p for p, v in chosen.items() if v == value]) for value in dict.fromkeys(chosen.values())]
     seam = _seam(detector, chosen)

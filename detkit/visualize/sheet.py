@@ -88,9 +88,7 @@ def _check(images, columns, captions) -> None:
     if columns is not None and columns < 1:
         raise DataError("A contact sheet needs at least one column.", got=columns)
     if captions is not None and len(captions) != len(images):
-        raise DataError(
-            "Each image needs its caption.", got=f"{len(captions)} captions for {len(images)} images"
-        )
+        raise DataError("Each image needs its caption.", got=f"{len(captions)} captions for {len(images)} images")
 
 
 def save(image: np.ndarray, path: str | Path) -> None:

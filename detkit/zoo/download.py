@@ -91,9 +91,7 @@ def copy(source: Path, path: Path) -> None:
 
 def record(path: Path, source: str | Path) -> None:
     """Notes the SHA-256 of the file at `path`, in a JSON beside it, for later downloads to be held to."""
-    write_json(
-        _record_file(path), {"source": str(source), "bytes": path.stat().st_size, "sha256": sha256(path)}
-    )
+    write_json(_record_file(path), {"source": str(source), "bytes": path.stat().st_size, "sha256": sha256(path)})
 
 
 def verify(file: Path, path: Path, source: str | Path) -> None:

@@ -77,7 +77,11 @@ def _names(directory: Path, config) -> dict[int, str]:
     """The label map: beside the config, where the config says, or COCO's."""
     reader = config.train_input_reader
     named = Path(reader.label_map_path) if reader is not None and reader.label_map_path else None
-    beside = [directory / "label_map.pbtxt", *([directory / named.name] if named else []), *sorted(directory.glob("*.pbtxt"))]
+    beside = [
+        directory / "label_map.pbtxt",
+        *([directory / named.name] if named else []),
+        *sorted(directory.glob("*.pbtxt")),
+    ]
     for candidate in [*beside, *([named] if named else [])]:
         if candidate.is_file():
             return labelmap.read(candidate)

@@ -37,9 +37,7 @@ class Bounds:
     free_bytes: int = 16 << 20
 
 
-def unpack(
-    archive: Path, directory: Path, required: Sequence[str] = (), bounds: Bounds | None = None
-) -> None:
+def unpack(archive: Path, directory: Path, required: Sequence[str] = (), bounds: Bounds | None = None) -> None:
     """Unpacks a .tar.gz so that `directory` holds its files, less the folder that they all lie in.
 
     It is unpacked beside `directory` and renamed at the end, so a directory that is there is whole.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from small_models import CLASSES, small_detector
+from small_models import randomize, small_detector
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,12 @@ def directory(original, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def _other():
+    return small_detector()
+
+
 @pytest.fixture
-def fresh():
-    """A detector of the same kind with other weights."""
-    return small_detector(CLASSES, seed=9)
+def fresh(_other):
+    """A detector of the same kind with other weights, to be changed."""
+    return randomize(_other, seed=9)

@@ -31,7 +31,10 @@ def small_detector(classes=CLASSES, seed=0, **changes):
     """A detector with random weights everywhere, statistics and biases included."""
     from detkit.detection.build import build
 
-    detector = build(small_config(len(classes), **changes), classes, name="small")
+    return randomize(build(small_config(len(classes), **changes), classes, name="small"), seed)
+
+
+def randomize(detector, seed):
     rng = np.random.default_rng(seed)
     for path, variable in detector.variables().items():
         value = rng.standard_normal(variable.shape) * 0.3

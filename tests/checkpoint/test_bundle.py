@@ -88,7 +88,7 @@ def test_a_truncated_file_is_named(tmp_path, share):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.xfail(strict=True, reason="np.load(path) leaves its file open where the archive is broken: open it here")
+@pytest.mark.xfail(strict=True, reason="np.load(path) leaves its file open where the archive is broken")
 def test_a_truncated_file_is_closed(tmp_path):
     path = truncated(tmp_path / "weights.npz", 0.5)
     before = open_files(path)

@@ -23,9 +23,7 @@ def matches(path: Path) -> str | None:
     """Why a path is not a COCO dataset; None if it is one."""
     if path.is_dir():
         inside = ", ".join(sorted(p.name for p in path.glob("*.json"))[:5])
-        return "it is a directory; a COCO dataset is the JSON file" + (
-            f" (there are: {inside})" if inside else ""
-        )
+        return "it is a directory; a COCO dataset is the JSON file" + (f" (there are: {inside})" if inside else "")
     content = path.read_bytes()
     missing = [key for key in _LISTS if f'"{key}"'.encode() not in content]
     if not missing or (path.suffix.lower() == ".json" and len(missing) < len(_LISTS)):
@@ -95,9 +93,7 @@ def _objects(entries: list, key: str, report: Report):
         if isinstance(entry, dict):
             yield f"{key}[{number}]", entry
         else:
-            report.add(
-                "error", f"An entry of the list is not an object: {key}[{number}].", got=repr(entry)[:80]
-            )
+            report.add("error", f"An entry of the list is not an object: {key}[{number}].", got=repr(entry)[:80])
 
 
 def _identifier(value) -> bool:
@@ -286,9 +282,7 @@ def write(dataset: Dataset, path) -> None:
 def _written(example: Example, image_id, label_ids, first: int) -> list[dict]:
     """The annotations of one example, numbered from `first`."""
     entries = []
-    for i, bbox in enumerate(
-        box_math.convert(example.boxes, "yxyx", "xywh_abs", example.size).astype(np.float64)
-    ):
+    for i, bbox in enumerate(box_math.convert(example.boxes, "yxyx", "xywh_abs", example.size).astype(np.float64)):
         area = float(example.area[i]) if np.isfinite(example.area[i]) else float(bbox[2] * bbox[3])
         entries.append(
             {

@@ -72,9 +72,7 @@ class Pictures:
         fix = "Name their folder with images=, or put them there."
         if len(missing) == total > 1:
             what = f"None of the {total} pictures was found."
-            report.add(
-                "error", what, image=missing[0], got=f"looked {looked}", expected="picture files", fix=fix
-            )
+            report.add("error", what, image=missing[0], got=f"looked {looked}", expected="picture files", fix=fix)
             return
         for name in missing:
             report.add("error", "A picture is missing.", image=name, got=f"looked {looked}", fix=fix)

@@ -86,9 +86,7 @@ def read(path, images=None, strict: bool = True) -> Dataset:
     path = Path(path)
     files = _files(path)
     if not files:
-        raise DataError(
-            "This is no VOC dataset.", where=path, got=matches(path), expected="a folder of XML files"
-        )
+        raise DataError("This is no VOC dataset.", where=path, got=matches(path), expected="a folder of XML files")
     report = Report(path)
     folder = files[0].parent
     roots = [folder, folder.parent, folder.parent.parent][: 2 + (folder.name == "xmls")]

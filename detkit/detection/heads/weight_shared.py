@@ -183,6 +183,8 @@ def _neighbourhood(x, image, row, column, size):
     half = size // 2
     padded = tf.pad(x, [[0, 0], [half, half], [half, half], [0, 0]])
     taps = [
-        tf.gather_nd(padded, tf.stack([image, row + dy, column + dx], axis=1)) for dy in range(size) for dx in range(size)
+        tf.gather_nd(padded, tf.stack([image, row + dy, column + dx], axis=1))
+        for dy in range(size)
+        for dx in range(size)
     ]
     return tf.concat(taps, axis=1)

@@ -1,0 +1,81 @@
+"""A detector of a few numbers, with a loss that one can differentiate by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from detkit.data import batches
+from detkit.data.dataset import Dataset, Example
+from detkit.pipeline.settings import TrainConfig
+from detkit.training.selection import Selection
+
+INITIAL = {"layer/kernel": [[1.0, -2.0], [0.5, 3.0]], "layer/bias": [0.25, -0.5], "norm/gamma": [2.0]}
+PLAIN = {
+    "optimizer": "momentum", "momentum": 0.0, "schedule": "constant", "warmup_steps": 0, "clip_norm": None,
+    "learning_rate": 0.1, "batch_size": 2, "cache": "off",
+}  # fmt: skip
+
+
+def settings(**changes) -> TrainConfig:
+    """Plain gradient descent, with changes."""
+    return TrainConfig(**(PLAIN | changes))
+
+
+class ToyDetector:
+    """Its loss is half the squared distance of every variable from the mean brightness of the pictures."""
+
+    input_size = None
+
+    def __init__(self):
+        import keras
+
+        self._variables = {
+            path: keras.Variable(np.array(value, np.float32), name=path.rsplit("/", 1)[1])
+            for path, value in INITIAL.items()
+        }
+        self.stages = [SimpleNamespace(name="all", layers=())]
+
+    def variables(self):
+        return self._variables
+
+    def paths(self):
+        return {path.rsplit("/", 1)[0]: SimpleNamespace() for path in self._variables}
+
+    def freeze_batch_norm(self, frozen=True):
+        pass
+
+    def preprocess(self, images):
+        import tensorflow as tf
+
+        means = np.array([[image.mean() / 255] for image in images], np.float32)
+        return tf.constant(means), tf.constant([image.shape for image in images])
+
+    def record(self, state, groundtruth, stage):
+        return {"state/x": state["x"]}
+
+    def record_loss(self, record, stage):
+        import tensorflow as tf
+
+        target = tf.reduce_mean(record["state/x"])
+        total = tf.add_n([tf.reduce_sum(tf.square(v.value - target)) for v in self._variables.values()]) / 2
+        return {"localization": 0.25 * total, "classification": 0.75 * total}
+
+
+def values(detector) -> dict:
+    return {path: variable.numpy() for path, variable in detector.variables().items()}
+
+
+def select(*groups) -> Selection:
+    """A selection of groups (multiplier, paths); by default all of them."""
+    return Selection(list(groups) or [(1.0, list(INITIAL))], 0, "")
+
+
+def brightnesses(*levels) -> batches.Views:
+    """Views of photos of one grey each, 0..255."""
+    examples = [
+        Example(np.full((4, 4, 3), level, np.uint8), [[0, 0, 1, 1]], [0], (4, 4), image_id=f"grey {level}")
+        for level in levels
+    ]
+    return batches.Views(Dataset(tuple(examples), ("a",)), lambda size: size)
