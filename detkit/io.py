@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import zipfile
+import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -127,3 +129,20 @@ def unreadable(path: Path, error: Exception) -> dict:
         )
     got = getattr(error, "strerror", None) or str(error)
     return dict(where=path, got=got, expected="a file that can be read", fix="Check the path and permissions.")
+
+
+def read_arrays(path) -> dict:
+    """{name: array} of a .npz file, without pickle.
+
+    Raises:
+        ValueError: if the file is damaged, empty, or holds anything but arrays; OSError if it can't be opened.
+    """
+    import numpy as np
+
+    # Opened here, since numpy leaves a broken archive open when it is given a path.
+    with open(path, "rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except (EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(str(error) or "an empty file") from None

@@ -6,23 +6,21 @@ else is stored as it is. One .npz, read without pickle.
 
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path
-
 import numpy as np
 
 from detkit.errors import CheckpointError
-from detkit.io import atomic_write
+from detkit.io import atomic_write, read_arrays
 
 
 def write(path, tensors: dict) -> None:
     """Packs {key: array} into `path`; `read` gives the same arrays back bit for bit."""
     packed = {}
     for key, value in tensors.items():
-        table, codes = np.unique(value, return_inverse=True)
-        if len(table) <= 256 and value.size > 1024:
+        # Bit patterns, not values, so that -0.0 and NaN survive.
+        patterns, codes = np.unique(value.ravel().view(f"u{value.itemsize}"), return_inverse=True)
+        if len(patterns) <= 256 and value.size > 1024:
             packed[f"{key}:codes"] = codes.reshape(value.shape).astype(np.uint8)
-            packed[f"{key}:table"] = table
+            packed[f"{key}:table"] = patterns.view(value.dtype)
         else:
             packed[f"{key}:value"] = value
     with atomic_write(path, "wb") as file:
@@ -32,9 +30,8 @@ def write(path, tensors: dict) -> None:
 def read(path) -> dict:
     """{key: array} of a packed bundle."""
     try:
-        with np.load(Path(path), allow_pickle=False) as archive:
-            stored = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        stored = read_arrays(path)
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             "The packed weights can't be read.", where=path, got=error, fix="Install detkit again."
         ) from None

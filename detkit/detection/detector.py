@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +120,21 @@ class Detector:
             if hasattr(layer, "frozen"):
                 layer.frozen = frozen
         self._graphs.clear()
+
+    @contextmanager
+    def as_at_inference(self):
+        """Batch norms use their moving statistics inside the `with` block, whatever they do in training."""
+        unfrozen = [layer for layer in self.paths().values() if not getattr(layer, "frozen", True)]
+        if not unfrozen:
+            yield
+            return
+        self.freeze_batch_norm(True)
+        try:
+            yield
+        finally:
+            self._graphs.clear()
+            for layer in unfrozen:
+                layer.frozen = False
 
     def regularization_loss(self):
         """The sum of the L2 penalties that the config asks for, a scalar."""

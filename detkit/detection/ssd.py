@@ -199,7 +199,7 @@ class SSD(Detector):
         listed = {"anchor": matched.anchor, "boxes": matched.boxes, "class_ids": matched.class_ids}
         listed |= {"weights": matched.weights, "patches": patches, "valid": tf.ones_like(matched.weights)}
         record = {
-            f"match/{name}": tf.RaggedTensor.from_value_rowids(value, matched.image, nrows=tf.cast(batch, tf.int64))
+            f"match/{name}": tf.RaggedTensor.from_value_rowids(value, matched.image, nrows=batch)
             .to_tensor()
             for name, value in listed.items()
         }  # fmt: skip

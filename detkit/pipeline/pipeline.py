@@ -128,7 +128,8 @@ def _override(values: dict, places: dict[str, str], override: str) -> None:
     for depth, parent in enumerate(parents, 1):
         above = ".".join(parents[:depth])
         spec = spec_at(Pipeline, above)
-        child = values.get(parent)
+        # What was not written stands at its default: one option of the usual augmentation can be changed alone.
+        child = values[parent] if parent in values else _default(above)
         child = spec.kind.expand(child) if spec and is_dataclass(spec.kind) else child
         if not isinstance(child, dict | None) or (spec and not is_dataclass(spec.kind)):
             raise ConfigError(f"{above} has no keys below it.", where=where, got=path)
@@ -138,6 +139,11 @@ def _override(values: dict, places: dict[str, str], override: str) -> None:
     for stale in [key for key in places if key.startswith((f"{path}.", f"{path}["))]:
         del places[stale]
     places[path] = where
+
+
+def _default(path: str):
+    """The default of an option that has a short form for several (augment: true), else None."""
+    return next((option.default for option in describe(Pipeline) if option.path == path), None)
 
 
 def _override_value(path: str, text: str, where: str):

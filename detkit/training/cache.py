@@ -19,18 +19,19 @@ class Cache:
     """Records of every view, in memory.
 
     Attributes:
-        records: tensors [views, ...], the views of a photo behind each other.
-        per_photo: views of each photo.
+        records: tensors [views, ...]: the first view of every photo, then the second, ...
+        photos: how many there are; per_photo: views of each.
         nbytes: memory that the records take.
     """
 
     records: dict
+    photos: int
     per_photo: int
     nbytes: int
 
     def rows(self, batch: list[tuple[int, int]]) -> np.ndarray:
         """The rows of a batch of (photo, times seen before): views take turns."""
-        return np.array([photo * self.per_photo + seen % self.per_photo for photo, seen in batch], np.int32)
+        return np.array([seen % self.per_photo * self.photos + photo for photo, seen in batch], np.int32)
 
 
 class Prefix:
@@ -38,7 +39,14 @@ class Prefix:
 
     def __init__(self, detector, seam: int):
         self.detector, self.seam = detector, seam
-        self._run = tf.function(self._record, autograph=False, reduce_retracing=True)
+        size = detector.input_size or (None, None)
+        truth = {
+            "boxes": tf.TensorSpec([None, None, 4]),
+            "class_ids": tf.TensorSpec([None, None], tf.int32),
+            "weights": tf.TensorSpec([None, None]),
+        }
+        signature = [tf.TensorSpec([None, *size, 3]), truth]
+        self._run = tf.function(self._record, autograph=False, input_signature=signature)
 
     def _record(self, inputs, truth):
         return self.detector.record(self.detector.run({"x": inputs}, 0, self.seam), truth, self.seam)
@@ -92,9 +100,11 @@ def fill(
     Raises:
         ConfigError: if it is demanded and does not fit.
     """
-    first = prefix.records([views.view(0, 0)])
-    one = sum(int(tf.size(value)) * value.dtype.size for value in first.values())
-    fitting = limit_mb * 2**20 // max(1, one * len(views))
+    photos = [(photo, 0) for photo in range(len(views))]
+    done = min(CHUNK, len(photos))
+    first = prefix.records([views.view(*number) for number in photos[:done]])
+    one = _nbytes(first) / done
+    fitting = int(limit_mb * 2**20 / (one * len(views)))
     if fitting == 0:
         if demanded:
             raise ConfigError(
@@ -106,16 +116,21 @@ def fill(
             )
         return None
     per_photo = min(per_photo, fitting)
-    numbers = [(photo, number) for photo in range(len(views)) for number in range(per_photo)]
-    pieces: dict = {}
+    numbers = photos + [(photo, number) for number in range(1, per_photo) for photo in range(len(views))]
+    pieces = {name: [value.numpy()] for name, value in first.items()}
     with progress(total=len(numbers), description="cache", show=show) as bar:
-        for start in range(0, len(numbers), CHUNK):
+        bar.update(done)
+        for start in range(done, len(numbers), CHUNK):
             chunk = [views.view(*number) for number in numbers[start : start + CHUNK]]
             for name, value in prefix.records(chunk).items():
-                pieces.setdefault(name, []).append(value.numpy())
+                pieces[name].append(value.numpy())
             bar.update(len(chunk))
     records = {name: tf.constant(_join(pieces.pop(name))) for name in list(pieces)}
-    return Cache(records, per_photo, sum(int(tf.size(v)) * v.dtype.size for v in records.values()))
+    return Cache(records, len(views), per_photo, _nbytes(records))
+
+
+def _nbytes(records: dict) -> int:
+    return sum(int(tf.size(value)) * value.dtype.size for value in records.values())
 
 
 def _join(pieces: list[np.ndarray]) -> np.ndarray:

@@ -71,8 +71,10 @@ def finetune(
     directory.begin(pipeline, resume=resume, overwrite=overwrite)
     if not resume:
         directory.log(f"{report.text()}\n{selection.text}")
-    if pipeline.model.init == "imprint" and report.reset:
-        imprint(detector, batches.Views(train, detector.resized))
+    if pipeline.model.init == "imprint" and detector.classes != source.classes:
+        known = source.classes if pipeline.model.keep_classes else ()
+        new = [name for name in detector.classes if name not in known]
+        imprint(detector, batches.Views(train, detector.resized), new)
     optimization = Optimization(detector, selection, settings)
     writer = _TensorBoard(directory.path / "tensorboard")
     validate = (lambda: _measure(detector, val)) if val is not None else None

@@ -16,12 +16,13 @@ from detkit.errors import ConfigError
 BACKGROUND_ANCHORS = 512  # drawn from every photo
 
 
-def imprint(detector, views, seed: int = 0) -> None:
+def imprint(detector, views, classes=None, seed: int = 0) -> None:
     """Sets the class head of a detector from the features at the anchors that match its examples.
 
     Args:
         detector: with restored backbone, neck and towers.
         views: of the training photos (`detkit.data.batches.Views`).
+        classes: names of the classes to set; all that have examples by default.
         seed: draws the background's anchors.
 
     Raises:
@@ -40,6 +41,8 @@ def imprint(detector, views, seed: int = 0) -> None:
     prior = detector.head.cls.bias_prior
     first = detector.columns - len(detector.classes)
     for class_id, examples in positive.items():
+        if classes is not None and detector.classes[class_id] not in classes:
+            continue
         direction = np.mean(examples, axis=0) - mean
         # The logit is the prior at the background's mean and 0 at the class's mean.
         weights = -prior * direction / max(float(direction @ direction), 1e-12)
@@ -57,8 +60,9 @@ def _features(detector, views, seed: int) -> tuple[dict, np.ndarray]:
         truth = {name: tf.constant(value) for name, value in batches.groundtruth([view]).items()}
         matched = detector.assign(truth, anchors)
         features = detector.head.class_features(state, matched.image, matched.anchor).numpy()
-        for class_id in np.unique(matched.class_ids):
-            positive.setdefault(int(class_id), []).extend(features[matched.class_ids.numpy() == class_id])
+        class_ids = np.where(matched.weights > 0, matched.class_ids, -1)
+        for class_id in set(class_ids.tolist()) - {-1}:
+            positive.setdefault(class_id, []).extend(features[class_ids == class_id])
         drawn = np.setdiff1d(rng.integers(0, len(anchors), BACKGROUND_ANCHORS), matched.anchor.numpy())
         background.append(detector.head.class_features(state, np.zeros_like(drawn), drawn).numpy())
     return positive, np.concatenate(background)

@@ -123,7 +123,8 @@ class Loop:
 
     def _validate(self, row: dict) -> None:
         self.optimization.swap_averages()
-        metrics = self.validate()
+        with self.optimization.detector.as_at_inference():
+            metrics = self.validate()
         row |= {f"val_{name}": float(metrics[name]) for name in ("AP", "AP50")}
         if metrics["AP"] > self.facts["best_AP"]:
             self.facts |= {"best_AP": float(metrics["AP"]), "best_step": row["step"], "waited": 0}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +59,8 @@ class RunDirectory:
             raise ConfigError(
                 "The run to resume was made with other settings.",
                 where=recorded,
-                got=", ".join(f"train.{name}={ours[name]}" for name in different),
-                expected=", ".join(f"train.{name}={theirs.get(name)}" for name in different),
+                got=", ".join(f"{name}={ours[name]}" for name in different),
+                expected=", ".join(f"{name}={theirs.get(name)}" for name in different),
                 fix="Resume with the same settings, or choose another directory with --output.",
             )
 
@@ -79,12 +78,12 @@ class RunDirectory:
         try:
             with io.atomic_write(self.state_file, "wb") as file:
                 np.savez(file, **arrays, **table, facts=np.array(json.dumps(facts)))
-        except OSError as error:
+        except ConfigError as error:
             raise CheckpointError(
                 "The training state can't be written; the last one is untouched.",
                 where=self.state_file,
-                got=error,
-                fix="Free some space, then go on with --resume.",
+                got=error.got,
+                fix=f"{error.fix} Then go on with --resume.",
             ) from None
         self.write_history(history)
 
@@ -93,9 +92,8 @@ class RunDirectory:
         if not self.state_file.is_file():
             return None
         try:
-            with np.load(self.state_file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            arrays = io.read_arrays(self.state_file)
+        except (OSError, ValueError) as error:
             raise CheckpointError(
                 "The training state can't be read.",
                 where=self.state_file,
@@ -126,6 +124,9 @@ def _columns(history: list[dict]) -> list[str]:
 
 
 def _settings(text: str, path: Path) -> dict:
-    """The training options of a pipeline's text that decide the weights."""
-    train = pipelines.to_mapping(pipelines.parse(text, path))["train"]
-    return {name: value for name, value in train.items() if name not in ("checkpoint_every", "cache_mb")}
+    """{dotted name: value} of the options in a pipeline's text that decide the weights."""
+    options = pipelines.to_mapping(pipelines.parse(text, path))
+    options["model"] |= {name: Path(options["model"][name] or "").name for name in ("name", "checkpoint")}
+    for name in ("checkpoint_every", "cache_mb"):
+        del options["train"][name]
+    return {f"{section}.{name}": value for section in ("model", "train") for name, value in options[section].items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from detkit.checkpoint.surgery import select
 from detkit.detection.detector import TUNE
+from detkit.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ def choose(detector, tune) -> Selection:
             f"tune {rule} x{multiplier:g}: {len(matched)} variables, {_parameters(detector, matched):,} parameters"
         )
     chosen = {path: value for path, value in multipliers.items() if value > 0}
+    if not chosen:
+        raise ConfigError(
+            "Nothing is tuned: every rule has multiplier 0.",
+            where="train.tune",
+            fix="Give at least one rule a positive multiplier, or name a part: heads, towers, neck, all.",
+        )
     groups = [(value, [p for p, v in chosen.items() if v == value]) for value in dict.fromkeys(chosen.values())]
     seam = _seam(detector, chosen)
     lines.append(f"frozen: {seam} of {len(detector.stages)} stages; first tuned: {detector.stages[seam].name}")

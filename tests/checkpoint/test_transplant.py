@@ -160,7 +160,6 @@ def test_imprinting_keeps_the_trained_depthwise_kernel(source, original, imprint
     assert np.array_equal(found[kept[0]], stored[kept[0]])
 
 
-@pytest.mark.xfail(strict=True, reason="imprint takes the anchors of objects of weight 0 for examples")
 def test_imprinting_ignores_crowds(source):
     """A crowd is a region of which nothing is known; it must not become an example of a class."""
     box = np.array([12, 12, 44, 44]) / 64  # an anchor, so that the crowd is matched without being forced

@@ -89,12 +89,12 @@ def test_predict_finishes_the_others_when_one_is_broken(run, predicting):
 
 
 def test_train(run, recorded):
-    recorded.replace("train", SimpleNamespace(directory=Path("runs/duck")))
+    recorded.replace("train", SimpleNamespace(directory=Path("runs/duck"), metrics={"AP": 0.8125}))
     overriding = ["--set", "train.steps=3", "--set", "a.b=c"]
     result = run("train", "duck.yaml", *overriding, "-o", "runs/duck", "--resume")
-    options = {"overrides": ("train.steps=3", "a.b=c"), "output": Path("runs/duck"), "resume": True}
+    options = {"overrides": ("train.steps=3", "a.b=c"), "output": Path("runs/duck"), "resume": True, "overwrite": False}
     assert recorded.calls == [("train", (Path("duck.yaml"),), options)]
-    assert "detkit predict runs/duck PHOTO" in result.stdout
+    assert "detkit predict runs/duck PHOTO" in result.stdout and "0.8125" in result.stdout
 
 
 def test_demo(run, recorded):
@@ -105,10 +105,10 @@ def test_demo(run, recorded):
 
 def test_inspect(run, recorded):
     recorded.replace("inspect", "backbone 1 variable")
-    surgery = ["--restore", "backbone", "--reset", "head", "--class", "duck"]
+    surgery = ["--reset", "head", "--class", "duck"]
     result = run("inspect", "hands", *surgery, "--variables")
     assert result.stdout == "backbone 1 variable\n"
-    options = {"restore": ("backbone",), "reset": ("head",), "classes": ("duck",), "variables": True}
+    options = {"reset": ("head",), "classes": ("duck",), "variables": True}
     assert recorded.calls == [("inspect", ("hands",), options)]
 
 

@@ -73,6 +73,58 @@ def test_an_augmented_view_has_the_models_size_and_no_lost_objects():
     assert counts == {1, 2}
 
 
+COLOURS = np.array([[250, 10, 10], [10, 250, 10], [10, 10, 250], [250, 250, 10]], np.uint8)
+
+
+def coloured(class_id, boxes) -> Example:
+    """A grey photo with a rectangle of the class's colour at every box, given in pixels of 100 x 120."""
+    picture = np.full((100, 120, 3), 128, np.uint8)
+    for ymin, xmin, ymax, xmax in boxes:
+        picture[ymin:ymax, xmin:xmax] = COLOURS[class_id]
+    shares = np.array(boxes, np.float32) / (100, 120, 100, 120)
+    return Example(picture, shares, [class_id] * len(boxes), (100, 120))
+
+
+def test_a_mosaic_shows_four_photos_with_boxes_around_their_objects():
+    boxes = [[(20, 30, 60, 80)], [(10, 10, 50, 40), (60, 70, 90, 110)], [(5, 20, 95, 100)], [(30, 40, 70, 60)]]
+    photos = Dataset(tuple(coloured(i, each) for i, each in enumerate(boxes)), tuple("abcd"))
+    augmentation = Augment(mosaic=1.0, flip=0.5, zoom_out=1.5)  # which leave every object whole
+    views, seen = batches.Views(photos, lambda size: (128, 160), augmentation), set()
+    for number in range(40):
+        view = views.view(number % 4, number)
+        assert view.image.shape == (128, 160, 3) and view.image.dtype == np.uint8
+        assert number % 4 in view.class_ids.tolist()
+        assert len(view.boxes) == len(view.class_ids) == len(view.weights) >= 4
+        assert (view.boxes >= 0).all() and (view.boxes <= 1).all()
+        here = np.zeros((128, 160), bool)
+        for box, class_id in zip(view.boxes, view.class_ids, strict=True):
+            ymin, xmin, ymax, xmax = np.rint(box * (128, 160, 128, 160)).astype(int)
+            inside = view.image[ymin + 3 : ymax - 3, xmin + 3 : xmax - 3].reshape(-1, 3).astype(int)
+            assert (np.abs(inside - COLOURS[class_id]) < 40).all()
+            here[max(ymin - 3, 0) : ymax + 3, max(xmin - 3, 0) : xmax + 3] = True
+            seen.add(int(class_id))
+        distance = np.abs(view.image[:, :, None].astype(int) - COLOURS).max(axis=-1).min(axis=-1)
+        assert not ((distance < 40) & ~here).any()  # every object has its box
+    assert seen == {0, 1, 2, 3}
+
+
+def test_mosaic_is_a_probability_and_deterministic():
+    photos = [coloured(0, [(20, 30, 60, 80)]), coloured(1, [(20, 30, 60, 80)])]
+    views = [views_of(*photos, augmentation=Augment(mosaic=0.4)) for _ in range(2)]
+    counts = [len(views[0].view(0, number).boxes) for number in range(200)]
+    assert set(counts) == {1, 4}
+    assert 0.25 < np.mean(np.array(counts) == 4) < 0.55
+    for number in range(20):
+        a, b = (each.view(1, number) for each in views)
+        assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_mosaic_keeps_crowds_at_weight_zero():
+    photo = example(boxes=[(0.1, 0.1, 0.5, 0.5), (0.2, 0.3, 0.9, 0.8)], crowd=[False, True])
+    view = views_of(photo, augmentation=Augment(mosaic=1.0)).view(0)
+    assert sorted(view.weights.tolist()) == [0.0] * 4 + [1.0] * 4
+
+
 def test_zero_labels_are_an_error():
     with pytest.raises(DataError) as error:
         views_of(example(boxes=[]), example(boxes=[]))

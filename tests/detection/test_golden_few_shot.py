@@ -20,7 +20,7 @@ from detkit.training.selection import choose
 
 SETTINGS = TrainConfig(
     steps=10, batch_size=2, tune="heads", optimizer="momentum", momentum=0.9, learning_rate=0.01,
-    schedule="constant", warmup_steps=0, clip_norm=None,
+    schedule="constant", warmup_steps=0, clip_norm=None, augment="none", ema=None,
 )  # fmt: skip
 
 

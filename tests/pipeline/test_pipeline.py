@@ -15,7 +15,16 @@ from detkit.errors import ConfigError
 from detkit.pipeline.fields import specs
 from detkit.pipeline.options import describe, from_mapping, to_mapping
 from detkit.pipeline.pipeline import load, parse, to_yaml
-from detkit.pipeline.settings import PARTS, TUNE, Augment, ModelConfig, Pipeline, TrainConfig, TuneRule
+from detkit.pipeline.settings import (
+    PARTS,
+    TUNE,
+    USUAL_AUGMENTATION,
+    Augment,
+    ModelConfig,
+    Pipeline,
+    TrainConfig,
+    TuneRule,
+)
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "pipelines").glob("*.yaml"))
 
@@ -136,7 +145,9 @@ def test_overrides_win_and_reach_into_short_forms():
     pipeline = parse(text, "x.yaml", overrides)
     assert pipeline.train.steps == 7 and pipeline.train.seed == 2
     assert pipeline.model == ModelConfig("hands", init="imprint")
-    assert pipeline.train.augment.flip == 0 and pipeline.train.augment.zoom > 0
+    assert pipeline.train.augment.flip == 0 and pipeline.train.augment.zoom_in > 1
+    unwritten = parse("model: hands", "x.yaml", ["train.augment.flip=0"]).train.augment
+    assert unwritten.flip == 0 and unwritten.zoom_in > 1
     assert parse(text, "x.yaml", ["train.clip_norm=", "train.augment=none"]).train.clip_norm is None
 
 
@@ -256,11 +267,14 @@ def test_described_defaults_are_the_values_of_an_empty_pipeline():
         value = values
         for key in option.path.split("."):
             value = value[key]
+        if option.path == "train.augment":
+            assert option.default is True and value == USUAL_AUGMENTATION
+            continue
         assert value == (list(option.default) if isinstance(option.default, tuple) else option.default)
 
 
 paths = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
-fraction = st.floats(0, 0.99)
+fraction, factor = st.floats(0, 0.99), st.floats(1, 3)
 rules = st.lists(st.builds(TuneRule, st.sampled_from(["a|b", ".*", "1e3"]), st.floats(0, 5)), min_size=1)
 trains = st.builds(
     TrainConfig,
@@ -269,7 +283,7 @@ trains = st.builds(
     learning_rate=st.floats(1e-12, 10),
     clip_norm=st.none() | st.floats(1e-3, 1e9),
     cache=st.sampled_from(specs(TrainConfig)["cache"].metadata["choices"]),
-    augment=st.none() | st.builds(Augment, fraction, fraction, fraction, fraction),
+    augment=st.none() | st.builds(Augment, fraction, factor, factor, factor, fraction, fraction),
     freeze_batch_norm=st.booleans(),
 )
 models = st.builds(

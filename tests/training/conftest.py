@@ -5,19 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from small_photos import photo
 
 sys.path.append(str(Path(__file__).parents[1] / "checkpoint"))  # small_models
 
 CLASSES = ("duck", "boat", "tree")
-
-
-def photo(seed, boxes, class_ids, size=(60, 80), **options):
-    from detkit.data.dataset import Example
-
-    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), np.uint8)
-    return Example(pixels, boxes, class_ids, size, image_id=f"photo {seed}", **options)
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +33,8 @@ def small_model(tmp_path_factory):
 
     from detkit.detection import load
 
-    detector = small_detector(("cat", "dog"))
+    smaller = {"feature_extractor.type": "ssd_mobilenet_v1_fpn_keras"}
+    detector = small_detector(("cat", "dog"), **smaller)
     # As in a trained model, so that losses are of the usual size.
     parts = detector.part_of()
     detector.initialize([path for path in parts if parts[path] in ("head/box_head", "head/class_head")])

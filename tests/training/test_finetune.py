@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import photo
 from small_models import equal, values
+from small_photos import photo
 
 import detkit
 from detkit.data.dataset import Dataset
@@ -16,7 +16,7 @@ from detkit.errors import ConfigError, DataError
 
 TRAIN = {
     "tune": "heads", "steps": 6, "batch_size": 2, "learning_rate": 0.02, "warmup_steps": 2, "validate_every": 2,
-    "checkpoint_every": 3, "augment": None,
+    "checkpoint_every": 3, "optimizer": "momentum", "augment": "none", "ema": None,
 }  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def test_the_run_directory(run):
         "training/state.npz", "plots/loss.png", "plots/precision_recall.png",
         "checkpoint/checkpoint", "checkpoint/ckpt-0.index", "checkpoint/ckpt-0.data-00000-of-00001",
         "checkpoint_last/checkpoint", "checkpoint_last/ckpt-0.index", "checkpoint_last/ckpt-0.data-00000-of-00001",
-    } or not run.metrics.get("best_step")  # fmt: skip
+    }  # fmt: skip
     assert any(name.startswith("tensorboard/events.out") for name in names)
 
 
@@ -68,7 +68,7 @@ def test_history_in_memory_and_on_disk(run):
 
 def test_the_log_explains_the_surgery_and_the_selection(run):
     text = (run.directory / "log.txt").read_text()
-    assert "head/class_head    reset" in text
+    assert ["head/class_head", "reset", "3"] in [line.split()[:3] for line in text.splitlines()]
     assert "tune head/box_head x1: 3 variables" in text and "tune head/class_head x1: 3 variables" in text
     assert "frozen:" in text and "first tuned: head/final" in text
     assert "cache: 1 views of each photo" in text
@@ -90,7 +90,7 @@ def test_frozen_weights_are_those_of_the_model_bit_for_bit(run, small_model):
     before, after = values(detkit.load(small_model)), values(run.detector)
     parts = run.detector.part_of()
     frozen = [path for path in after if parts[path] not in ("head/box_head", "head/class_head")]
-    assert len(frozen) > 200
+    assert len(frozen) > 150
     assert equal({path: before[path] for path in frozen}, {path: after[path] for path in frozen}) == []
 
 
@@ -155,7 +155,6 @@ def test_keeping_classes_trains_beside_the_old_ones(small_model, tmp_path):
     assert detkit.load(tmp_path / "run").classes == ("cat", "dog", "duck")
 
 
-@pytest.mark.xfail(strict=True, reason="nothing is reset with keep_classes, so finetune leaves imprinting out")
 def test_imprinting_beside_kept_classes(small_model, tmp_path):
     """Silently starting the new class from the prior is not what init="imprint" asks for."""
     ducks = Dataset((photo(0, [[0.1, 0.1, 0.7, 0.6]], [0]),), ("duck",))
@@ -168,6 +167,7 @@ def test_imprinting_beside_kept_classes(small_model, tmp_path):
     assert np.abs(kernels[0] - kernels[1]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_imprinting_starts_from_the_examples(small_model, photos, tmp_path):
     options = {"steps": 1, "learning_rate": 1e-9}
     prior, imprinted = (
@@ -178,7 +178,7 @@ def test_imprinting_starts_from_the_examples(small_model, photos, tmp_path):
     assert scores[0] < 0.05 < scores[1]
 
 
-UNFROZEN = {"tune": "neck", "freeze_batch_norm": False, "steps": 4, "checkpoint_every": 2, "cache": "off"}
+UNFROZEN = {"tune": "towers", "freeze_batch_norm": False, "steps": 4, "checkpoint_every": 2}
 
 
 def test_unfrozen_batch_norm_moves_its_statistics_and_resumes(small_model, photos, tmp_path, monkeypatch):
@@ -187,7 +187,7 @@ def test_unfrozen_batch_norm_moves_its_statistics_and_resumes(small_model, photo
     for path in after:
         if path.endswith(("moving_mean", "moving_variance")):
             moved = not np.array_equal(before[path], after[path])
-            assert moved == (parts[path] in ("neck", "head/towers")), path
+            assert moved == (parts[path] == "head/towers"), path
     from detkit.training.loop import Loop
 
     real = Loop._save
@@ -205,7 +205,6 @@ def test_unfrozen_batch_norm_moves_its_statistics_and_resumes(small_model, photo
     assert resumed.history == whole.history
 
 
-@pytest.mark.xfail(strict=True, reason="validation runs with unfrozen norms: batch statistics, and it moves the averages")
 def test_validation_with_unfrozen_batch_norm_changes_nothing(small_model, photos, tmp_path, monkeypatch):
     from detkit.training import finetune as module
 

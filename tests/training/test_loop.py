@@ -178,7 +178,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, cache):
     loop = loop_in(tmp_path, levels=(10, 200), **options)
     if cache == "on":
         loop.optimization.seam = 1
-        loop.optimization.detector.run = lambda state, start, stop: state
     with pytest.raises(TrainingError) as error:
         loop.run()
     assert isinstance(error.value, DetkitError)

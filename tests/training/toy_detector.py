@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from detkit.training.selection import Selection
 INITIAL = {"layer/kernel": [[1.0, -2.0], [0.5, 3.0]], "layer/bias": [0.25, -0.5], "norm/gamma": [2.0]}
 PLAIN = {
     "optimizer": "momentum", "momentum": 0.0, "schedule": "constant", "warmup_steps": 0, "clip_norm": None,
-    "learning_rate": 0.1, "batch_size": 2, "cache": "off",
+    "learning_rate": 0.1, "batch_size": 2, "cache": "off", "augment": "none", "ema": None,
 }  # fmt: skip
 
 
@@ -46,11 +47,17 @@ class ToyDetector:
     def freeze_batch_norm(self, frozen=True):
         pass
 
+    def as_at_inference(self):
+        return nullcontext()
+
     def preprocess(self, images):
         import tensorflow as tf
 
-        means = np.array([[image.mean() / 255] for image in images], np.float32)
-        return tf.constant(means), tf.constant([image.shape for image in images])
+        inputs = np.stack(images).astype(np.float32) / 255
+        return tf.constant(inputs), tf.constant([image.shape for image in images])
+
+    def run(self, state, start=0, stop=None):
+        return state
 
     def record(self, state, groundtruth, stage):
         return {"state/x": state["x"]}
