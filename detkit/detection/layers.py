@@ -25,7 +25,7 @@ class Hyperparameters:
     Attributes:
         activation: a key of ACTIVATIONS.
         l2: the factor of the summed squares; half of the config's weight, as `keras.regularizers.l2` there.
-        initializer: (kind, mean, stddev) for kernels; kind is "normal", "truncated_normal" or "he".
+        initializer: (kind, mean, stddev) for kernels; kind is "normal", "truncated_normal", "he" or "glorot".
         batch_norm: whether convolutions are followed by a batch norm.
         epsilon, momentum, scale: of the batch norm.
         force_bias: whether convolutions have a bias even before a batch norm.
@@ -85,6 +85,9 @@ def _initializer(message) -> tuple:
 def draw_kernel(initializer: tuple, shape: tuple, rng: np.random.Generator) -> np.ndarray:
     """A freshly initialised kernel, float32."""
     kind, mean, stddev = initializer
+    if kind == "glorot":
+        limit = np.sqrt(6.0 / (np.prod(shape[:-2]) * (shape[-2] + shape[-1])))
+        return rng.uniform(-limit, limit, shape).astype(np.float32)
     values = rng.standard_normal(shape)
     if kind == "he":
         return (values * np.sqrt(2.0 / max(1, np.prod(shape[:-1])))).astype(np.float32)
@@ -180,7 +183,10 @@ class Conv(keras.layers.Layer):
         shape = tuple(getattr(self, name).shape)
         if name == "bias":
             return np.full(shape, self.bias_prior, np.float32)
-        return draw_kernel(self.hyper.initializer, shape, rng)
+        # The OD API hands the config's initializer to a separable convolution's depthwise kernel only, and in the final
+        # layers not even to that; the rest start as Keras has it.
+        configured = name == "kernel" or name in self.regularized
+        return draw_kernel(self.hyper.initializer if configured else ("glorot", 0.0, 1.0), shape, rng)
 
     def l2_term(self):
         """The L2 penalty of this layer's kernels, a scalar."""

@@ -85,6 +85,8 @@ class ImageSource(Source):
             try:
                 image = images.decode(file)
             except MediaError as error:
+                if file == self.path:
+                    raise
                 self.skip(file, error)
                 continue
             yield Frame(file, image)

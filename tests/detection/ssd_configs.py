@@ -78,10 +78,15 @@ MODEL = """model {
 """
 
 
-def config(name: str, classes: int = 90):
-    """The typed config of an architecture."""
+def text(name: str, classes: int = 90) -> str:
+    """The pipeline.config of an architecture."""
     kind, side, separable = ARCHITECTURES[name]
     values = {"type": kind, "separable": str(separable).lower(), "depth": 128 if separable else 256}
     template = CHAIN if kind == "ssd_mobilenet_v2_keras" else PYRAMID
     parts = template % (values | {"convolutions": CONVOLUTIONS})
-    return od_config.parse(MODEL % {"classes": classes, "side": side, "parts": parts}, name)
+    return MODEL % {"classes": classes, "side": side, "parts": parts}
+
+
+def config(name: str, classes: int = 90):
+    """The typed config of an architecture."""
+    return od_config.parse(text(name, classes), name)

@@ -69,7 +69,7 @@ class Pictures:
     def report_missing(self, missing: list[str], total: int, report: Report) -> None:
         """Note the pictures that were not found: one by one, or all together."""
         looked = "in " + ", ".join(sorted(str(folder) for folder in self.folders))
-        fix = "Name their folder with images=, or put them there."
+        fix = "Name their folder (data.images in a pipeline, images= in Python), or put them there."
         if len(missing) == total > 1:
             what = f"None of the {total} pictures was found."
             report.add("error", what, image=missing[0], got=f"looked {looked}", expected="picture files", fix=fix)
