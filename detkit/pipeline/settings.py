@@ -163,7 +163,7 @@ class TrainConfig(Options):
 
     PATH: ClassVar[str] = "train"
 
-    steps: int = option(180, at_least=1, help="How many batches to train on.")
+    steps: int = option(150, at_least=1, help="How many batches to train on.")
     batch_size: int = option(4, at_least=1, help="How many images are in a batch.")
     tune: str | tuple[TuneRule, ...] = option(
         "all",

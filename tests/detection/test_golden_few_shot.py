@@ -59,7 +59,7 @@ def photos(reference) -> Dataset:
     return Dataset(tuple(examples), ("duck",))
 
 
-@pytest.fixture(scope="module", params=["uncached", "cached"])
+@pytest.fixture(scope="module", params=["cached", pytest.param("uncached", marks=pytest.mark.slow)])
 def trained(request, name, reference, shared):
     """(detector, rows of losses) after the ten steps."""
     detector = detector_of(name, reference, shared)

@@ -27,7 +27,9 @@ def predicted(case):
     detector, found = case.detector, {}
     for tag in "ab":
         inputs, true_shapes = detector.preprocess([case.image(tag)])
-        found[tag] = inputs.numpy(), true_shapes.numpy(), detector.predict_graph(inputs, true_shapes)
+        # Compiling a large network takes longer than running it twice.
+        predict = detector.predict_graph if inputs.shape[1] <= 320 else detector.predict
+        found[tag] = inputs.numpy(), true_shapes.numpy(), predict(inputs, true_shapes)
     return found
 
 
@@ -75,6 +77,8 @@ def test_raw_outputs(case, predicted, tag, ours, theirs):
 
 def test_feature_maps(case, predicted):
     detector = case.detector
+    if detector.input_size[0] > 320:
+        pytest.skip("the small models show it")
     neck = [stage.name for stage in detector.stages].index("neck")
     state = detector.run({"x": tf.constant(predicted["b"][0])}, 0, neck + 1)
     maps = [state[name] for name in sorted(state)]

@@ -14,9 +14,9 @@ from detkit.detection.build import build
 from detkit.pipeline import od_config
 
 HASHED = json.loads((Path(__file__).parent / "manifests.json").read_text())
-DIFFERENT = [name for name in ARCHITECTURES if "1024" not in name and "fpnlite_640" not in name]
 LARGE = ("1024", "resnet101", "resnet152")
 ALL = [pytest.param(n, marks=[pytest.mark.slow] * any(word in n for word in LARGE)) for n in ARCHITECTURES]
+DIFFERENT = [param for param in ALL if "1024" not in param.values[0] and "fpnlite_640" not in param.values[0]]
 
 
 def manifest(shared, name) -> dict:

@@ -133,10 +133,9 @@ def test_imprinting_a_padded_model(padded):
 
 def test_a_model_as_large_as_its_pictures_detects(unpadded):
     assert unpadded.input_size is None
-    for size in ((60, 120), (120, 60)):
-        found = unpadded.detect(reference_weights.image(1, *size))[0]
-        assert len(found) > 0
-        assert (found.boxes >= 0).all() and (found.boxes <= 1).all()
+    found = unpadded.detect(reference_weights.image(1, 60, 120))[0]
+    assert len(found) > 0
+    assert (found.boxes >= 0).all() and (found.boxes <= 1).all()
 
 
 @pytest.mark.xfail(strict=True, raises=TypeError, reason="without a fixed input size, training leaks a TypeError")

@@ -26,12 +26,12 @@ LATE = [{"pattern": r"layer_with_weights-[45]\d/"}, {"pattern": "neck"}, {"patte
 AUGMENT = Augment(flip=0.5, zoom_out=1.5, zoom_in=1.5, colour=0.5)
 CASES = {
     "dense heads": {"tune": "heads", "separable": False},
-    "neck": {"tune": "neck"},
     "rules into the backbone": {"tune": LATE},
     # With as many views as a photo is seen, the cached run sees the very views of the uncached one.
     "augmented heads": {"tune": "heads", "steps": 6, "augment": AUGMENT, "views": 4},
 }
 SLOW_CASES = {
+    "neck": {"tune": "neck"},
     "heads": {"tune": "heads"},
     "towers": {"tune": "towers"},
     "dense towers": {"tune": "towers", "separable": False},
