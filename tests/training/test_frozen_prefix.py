@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from small_models import PREDICTOR, small_detector
+from small_photos import photo
 
 from detkit.data import batches
 from detkit.errors import ConfigError
@@ -137,6 +138,16 @@ def test_memory_is_bounded_and_true(prefix, photos):
     small = cache.fill(prefix, views_of(prefix, photos), 10_000, 1, False)
     assert 4 < small.per_photo < 10_000
     assert small.nbytes <= 2**20
+
+
+@pytest.mark.xfail(strict=True, reason="records are padded to the view with the most matches, which need not be among the first")
+def test_memory_is_bounded_where_later_views_hold_more(prefix, photos):
+    """Two dozen objects in the fifth photo, each with its matched anchors, one in the others."""
+    few = photo(0, [[0.4, 0.4, 0.5, 0.5]], [0])
+    corners = np.linspace(0.02, 0.5, 24)
+    many = photo(1, [[c, c, c + 0.45, c + 0.4] for c in corners], [0] * 24)
+    views = views_of(prefix, replace(photos, examples=(few, few, few, few, many)))
+    assert cache.fill(prefix, views, 10_000, 1, False).nbytes <= 2**20
 
 
 def test_a_cache_that_does_not_fit(prefix, photos):
