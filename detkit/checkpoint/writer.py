@@ -38,9 +38,7 @@ def save(nodes: dict, variable_names, directory) -> None:
                 part.rename(part.with_name("ckpt-0" + part.name[len(written.name) :]))
             with atomic_write(written.parent / "checkpoint") as file:
                 file.write(STATE)
-            if directory.exists():
-                directory.rename(Path(scratch) / "old")
-            written.parent.rename(directory)
+            _replace(directory, written.parent, Path(scratch) / "old")
     except (OSError, tf.errors.OpError) as error:
         raise CheckpointError(
             "The checkpoint can't be written.",
@@ -48,6 +46,19 @@ def save(nodes: dict, variable_names, directory) -> None:
             got=str(error).splitlines()[0],
             fix="Free some space, or choose another folder with --output.",
         ) from None
+
+
+def _replace(directory: Path, new: Path, aside: Path) -> None:
+    """Puts `new` in the place of `directory`, whose old content moves aside, or back where that fails."""
+    existed = directory.exists()
+    if existed:
+        directory.rename(aside)
+    try:
+        new.rename(directory)
+    except OSError:
+        if existed:
+            aside.rename(directory)
+        raise
 
 
 def _tree(nodes, variable_names, make):

@@ -176,6 +176,13 @@ class Detector:
         # The OD API's resize: no antialiasing, no half-pixel centres.
         return tf.raw_ops.ResizeBilinear(images=image[None], size=size)[0]
 
+    def in_padding(self, boxes, true_shapes):
+        """Boxes [B, M, 4] relative to the true images -> relative to the padded input."""
+        if true_shapes is None or self.input_size is None:
+            return boxes
+        window = tf.cast(true_shapes[:, :2], tf.float32) / tf.constant(self.input_size, tf.float32)
+        return boxes * tf.tile(window, [1, 2])[:, None, :]
+
     def predict(self, inputs, true_shapes) -> dict:
         """The raw outputs for a preprocessed batch, the padded size and `true_shapes` with them."""
         return self._outputs(self.run({"x": inputs}), inputs, true_shapes)
@@ -267,7 +274,7 @@ class Detector:
         limits = (aspect.min_dimension, aspect.max_dimension)
         target = limits if size[0] < size[1] else limits[::-1]
         scale = min(np.float32(target[0]) / np.float32(size[0]), np.float32(target[1]) / np.float32(size[1]))
-        return int(round(float(scale) * size[0])), int(round(float(scale) * size[1]))
+        return tuple(int(n) for n in np.rint(scale * np.asarray(size, np.float32)))
 
 
 def _batched(items, size):

@@ -144,7 +144,7 @@ class SSD(Detector):
 
     def loss(self, predictions, groundtruth):
         """As `Detector.loss`; source: `SSDMetaArch.loss`."""
-        boxes = _into_padding(groundtruth["boxes"], predictions["true_shapes"], self.input_size)
+        boxes = self.in_padding(groundtruth["boxes"], predictions["true_shapes"])
         matched = self.assign(groundtruth | {"boxes": boxes}, predictions["anchors"])
         where = tf.stack([matched.image, matched.anchor], axis=1)
         codes = tf.gather_nd(predictions["box_encodings"], where)
@@ -282,14 +282,6 @@ def _backbone_stage(block: Block, level):
 def _grids(size):
     """(rows, columns) of the six maps of SSD without a pyramid: strides 16, 32, ..., rounded up."""
     return [tuple(-(-n // (16 * 2**level)) for n in size) for level in range(6)]
-
-
-def _into_padding(boxes, true_shapes, padded):
-    """Boxes relative to the true image -> relative to the padded input."""
-    if true_shapes is None or padded is None:
-        return boxes
-    window = tf.cast(true_shapes[:, :2], tf.float32) / tf.constant(padded, tf.float32)
-    return boxes * tf.tile(window, [1, 2])[:, None, :]
 
 
 def _reject_unsupported(ssd) -> None:

@@ -38,8 +38,16 @@ class Prefix:
     """The frozen stages of a detector, compiled once."""
 
     def __init__(self, detector, seam: int):
+        if detector.input_size is None:
+            raise ConfigError(
+                "Training needs a model input of fixed size.",
+                where="image_resizer",
+                got="keep_aspect_ratio_resizer without padding",
+                expected="fixed_shape_resizer, or pad_to_max_dimension: true",
+                fix="Change the image_resizer in pipeline.config; the weights stay valid.",
+            )
         self.detector, self.seam = detector, seam
-        size = detector.input_size or (None, None)
+        size = detector.input_size
         truth = {
             "boxes": tf.TensorSpec([None, None, 4]),
             "class_ids": tf.TensorSpec([None, None], tf.int32),
@@ -55,18 +63,10 @@ class Prefix:
         """The record of some views: tensors [B, ...]."""
         inputs, true_shapes = self.detector.preprocess([view.image for view in views])
         truth = {name: tf.constant(value) for name, value in batches.groundtruth(views).items()}
-        truth["boxes"] = _padded_boxes(self.detector, truth["boxes"], true_shapes)
+        truth["boxes"] = self.detector.in_padding(truth["boxes"], true_shapes)
         if self.seam == 0:
             return self.detector.record({"x": inputs}, truth, 0)
         return self._run(inputs, truth)
-
-
-def _padded_boxes(detector, boxes, true_shapes):
-    """Boxes relative to the padded input, since a record no longer knows the true shapes."""
-    if detector.input_size is None:
-        return boxes
-    window = tf.cast(true_shapes[:, :2], tf.float32) / tf.constant(detector.input_size, tf.float32)
-    return boxes * tf.tile(window, [1, 2])[:, None, :]
 
 
 def plan(settings, seam: int, photos: int) -> int:

@@ -68,8 +68,7 @@ def finetune(
     selection = choose(detector, settings.tune)
     train = train.with_classes(detector.classes)
     views = batches.Views(train, detector.resized, settings.augment, settings.seed)
-    directory.begin(pipeline, resume=resume, overwrite=overwrite)
-    if not resume:
+    if not directory.begin(pipeline, resume=resume, overwrite=overwrite):
         directory.log(f"{report.text()}\n{selection.text}")
     if pipeline.model.init == "imprint" and detector.classes != source.classes:
         known = source.classes if pipeline.model.keep_classes else ()

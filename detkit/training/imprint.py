@@ -55,9 +55,10 @@ def _features(detector, views, seed: int) -> tuple[dict, np.ndarray]:
     anchors = tf.constant(detector.anchors(detector.input_size))
     for photo in range(len(views)):
         view = views.view(photo)
-        inputs, _ = detector.preprocess([view.image])
+        inputs, true_shapes = detector.preprocess([view.image])
         state = detector.run({"x": inputs}, 0, len(detector.stages) - 1)
         truth = {name: tf.constant(value) for name, value in batches.groundtruth([view]).items()}
+        truth["boxes"] = detector.in_padding(truth["boxes"], true_shapes)
         matched = detector.assign(truth, anchors)
         features = detector.head.class_features(state, matched.image, matched.anchor).numpy()
         class_ids = np.where(matched.weights > 0, matched.class_ids, -1)

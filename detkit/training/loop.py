@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from detkit.data import batches
-from detkit.errors import DetkitError
+from detkit.errors import ConfigError, DetkitError
 from detkit.progress import progress
 from detkit.training import cache as caching
 from detkit.training.optimization import Optimization
@@ -46,6 +46,8 @@ class Loop:
         self.history: list[dict] = []
         self.best: dict[str, np.ndarray] = {}
         self.facts = {"step": 0, "best_AP": -1.0, "best_step": 0, "waited": 0, "stopped": False}
+        # A resumed run must have the same data.
+        self.facts |= {"classes": list(views.dataset.classes), "photos": len(views)}
 
     @property
     def improved(self) -> bool:
@@ -162,7 +164,18 @@ class Loop:
         saved = self.directory.load_state()
         if saved is None:
             return
-        arrays, self.facts, self.history = saved
+        arrays, facts, self.history = saved
+        for name in ("classes", "photos"):
+            value = self.facts[name]
+            if facts[name] != value:
+                raise ConfigError(
+                    "The run to resume was trained on other data.",
+                    where=self.directory.path,
+                    got=f"{name}: {value}",
+                    expected=f"{name}: {facts[name]}",
+                    fix="Give the same data, or choose another directory with --output.",
+                )
+        self.facts = facts
         self.best = {name[5:]: value for name, value in arrays.items() if name.startswith("best/")}
         self.optimization.restore(arrays)
         self.directory.log(f"resumed after step {self.facts['step']}")

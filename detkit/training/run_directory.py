@@ -27,8 +27,8 @@ class RunDirectory:
         self.path = Path(path)
         self.state_file = self.path / "training" / "state.npz"
 
-    def begin(self, pipeline, *, resume: bool, overwrite: bool) -> None:
-        """Makes the directory and writes the pipeline, or checks that a resumed run is the same one.
+    def begin(self, pipeline, *, resume: bool, overwrite: bool) -> bool:
+        """Makes the directory and writes the pipeline, or checks that a resumed run is the same one; whether it is.
 
         Raises:
             ConfigError: if there is a run already and neither `resume` nor `overwrite` is asked for, if a resumed run
@@ -38,7 +38,7 @@ class RunDirectory:
         text = pipelines.to_yaml(pipeline)
         if recorded.is_file() and resume:
             self._same(text, recorded)
-            return
+            return True
         if recorded.is_file() and not overwrite:
             raise ConfigError(
                 "There is a run in this directory already.",
@@ -46,10 +46,11 @@ class RunDirectory:
                 fix="Go on with it (--resume), replace it (--overwrite), or choose another (--output DIR).",
             )
         io.make_directory(self.path / "training")
-        if recorded.is_file():
+        if recorded.is_file() or self.state_file.is_file():
             self._clear()
         with io.atomic_write(recorded) as file:
             file.write(text)
+        return False
 
     def _same(self, text: str, recorded: Path) -> None:
         # Paths may have moved; what decides the weights may not.

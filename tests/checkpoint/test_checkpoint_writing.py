@@ -175,7 +175,6 @@ def test_a_failed_write_leaves_the_older_checkpoint(tmp_path, original, fresh, m
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == FILES
 
 
-@pytest.mark.xfail(strict=True, reason="the older checkpoint is deleted with the scratch folder")
 def test_a_failed_move_leaves_the_older_checkpoint(tmp_path, original, fresh, monkeypatch):
     load.save(original, tmp_path / "model")
     folder, real = tmp_path / "model" / "checkpoint", Path.rename

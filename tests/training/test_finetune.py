@@ -123,7 +123,6 @@ def test_validation_decides_which_weights_stay(small_model, photos, tmp_path, mo
     assert equal(values(last), seen[2]) == []
 
 
-@pytest.mark.xfail(strict=True, reason="--resume where there is no run yet starts one without its log")
 def test_resuming_where_nothing_is_logs_what_matched(small_model, photos, tmp_path):
     finetune(small_model, photos, tmp_path / "run", resume=True, steps=1)
     assert "tune head/box_head" in (tmp_path / "run" / "log.txt").read_text()

@@ -140,7 +140,7 @@ def test_memory_is_bounded_and_true(prefix, photos):
     assert small.nbytes <= 2**20
 
 
-@pytest.mark.xfail(strict=True, reason="records are padded to the view with the most matches, which need not be among the first")
+@pytest.mark.xfail(strict=True, reason="padding to the view with the most matches is not reckoned with")
 def test_memory_is_bounded_where_later_views_hold_more(prefix, photos):
     """Two dozen objects in the fifth photo, each with its matched anchors, one in the others."""
     few = photo(0, [[0.4, 0.4, 0.5, 0.5]], [0])

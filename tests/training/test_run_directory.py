@@ -95,7 +95,6 @@ def test_resuming_with_another_model_section(tmp_path, model):
         RunDirectory(tmp_path).begin(other, resume=True, overwrite=False)
 
 
-@pytest.mark.xfail(strict=True, reason="a state without its pipeline.yaml is taken up by a run that is no resumption")
 def test_a_new_run_does_not_take_up_a_state_that_lies_there(tmp_path):
     begun(tmp_path).save_state(ARRAYS, FACTS, HISTORY)
     (tmp_path / "pipeline.yaml").unlink()

@@ -27,7 +27,7 @@ def settings(**changes) -> TrainConfig:
 class ToyDetector:
     """Its loss is half the squared distance of every variable from the mean brightness of the pictures."""
 
-    input_size = None
+    input_size = (4, 4)
 
     def __init__(self):
         import keras
@@ -55,6 +55,9 @@ class ToyDetector:
 
         inputs = np.stack(images).astype(np.float32) / 255
         return tf.constant(inputs), tf.constant([image.shape for image in images])
+
+    def in_padding(self, boxes, true_shapes):
+        return boxes
 
     def run(self, state, start=0, stop=None):
         return state
