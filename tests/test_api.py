@@ -176,11 +176,15 @@ def test_training_as_a_pipeline_says(pipeline, tmp_path):
     assert "steps: 1" in written and "tune: heads" in written
 
 
-def test_fine_tuning_takes_paths(model, photos, tmp_path):
-    run = detkit.finetune(
-        model, photos, test=photos, output=tmp_path / "run", steps=1, tune="heads", augment="none", show_progress=False
-    )
-    assert {"AP", "AP50", "AP/toy_boat"} <= run.metrics.keys()
+def test_fine_tuning_takes_paths_and_options(model, photos, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(detkit.api, "_run", lambda pipeline, sets, **options: calls.append((pipeline, sets)))
+    detkit.finetune(model, photos, test=photos, output=tmp_path / "run", init="imprint", steps=7, tune="heads")
+    pipeline, (train, val, test) = calls[0]
+    assert (pipeline.model.name, pipeline.model.init) == (str(model), "imprint")
+    assert (pipeline.train.steps, pipeline.train.tune) == (7, "heads")
+    assert pipeline.output == str(tmp_path / "run")
+    assert len(train) == len(test) == 2 and val is None
 
 
 def test_a_pipeline_without_training_data(pipeline):
@@ -191,8 +195,12 @@ def test_a_pipeline_without_training_data(pipeline):
     assert "--set data.train=PATH" in str(error.value)
 
 
-def test_evaluating(model, photos, tmp_path):
-    detector = detkit.load(model)
+@pytest.fixture(scope="module")
+def detector(model):
+    return detkit.load(model)
+
+
+def test_evaluating(detector, photos, tmp_path):
     metrics = detkit.evaluate(detector, photos, results=tmp_path / "results.json", show_progress=False)
     assert 0 <= metrics["AP"] <= metrics["AP50"] <= 1
     assert list(metrics.per_class) == ["toy_boat"]
@@ -202,8 +210,7 @@ def test_evaluating(model, photos, tmp_path):
     assert {"image_id", "category_id", "bbox", "score"} <= entries[0].keys()
 
 
-def test_evaluating_with_a_least_score(model, photos, tmp_path):
-    detector = detkit.load(model)
+def test_evaluating_with_a_least_score(detector, photos, tmp_path):
     scores = [found.scores for found in detector.detect([np.zeros((60, 80, 3), np.uint8)])]
     assert len(scores[0]) > 0
     detkit.evaluate(detector, photos, results=tmp_path / "results.json", score=1.01, show_progress=False)
