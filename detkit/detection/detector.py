@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +15,7 @@ import tensorflow as tf
 from detkit.data import images as image_files
 from detkit.detections import Detections
 from detkit.errors import ConfigError, DataError
+from detkit.pipeline import od_config
 
 VARIABLES = (
     "kernel",
@@ -24,14 +26,53 @@ VARIABLES = (
     "beta",
     "moving_mean",
     "moving_variance",
+    "bifpn_combine_weights",
 )
-# The parts of a detector in the order of the data, and the words that select them and what follows them.
+# The parts of a detector in the order of the data, and the words that select them and what follows them. In a two-stage
+# detector the neck is the region proposal network, and the towers are the layers that run on each proposal.
+_HEADS = ("head/box_head", "head/class_head", "head/mask_head", "head/keypoint_head")
 TUNE = {
-    "heads": ("head/box_head", "head/class_head"),
-    "towers": ("head/towers", "head/box_head", "head/class_head"),
-    "neck": ("neck", "head/towers", "head/box_head", "head/class_head"),
-    "all": ("backbone", "neck", "head/towers", "head/box_head", "head/class_head"),
+    "heads": _HEADS,
+    "towers": ("head/towers", *_HEADS),
+    "neck": ("neck", "head/towers", *_HEADS),
+    "all": ("backbone", "neck", "head/towers", *_HEADS),
 }
+TRUTH = "truth/"  # what is true of a batch travels through the stages under this prefix
+
+
+def truth_of(state: dict) -> dict:
+    """The ground truth in a state, under the names that `Detector.loss` gives it."""
+    return {name[len(TRUTH) :]: value for name, value in state.items() if name.startswith(TRUTH)}
+
+
+class Found(NamedTuple):
+    """What `postprocess` finds in one image, by falling score.
+
+    Attributes:
+        boxes: [N, 4], normalised yxyx of the true image.
+        scores: [N]; class_ids: int [N].
+        masks: [N, h, w] of 0..1, each over its own box, or None.
+        keypoints: [N, K, 2], normalised (y, x) of the true image, or None; keypoint_scores: [N, K].
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    class_ids: np.ndarray
+    masks: np.ndarray | None = None
+    keypoints: np.ndarray | None = None
+    keypoint_scores: np.ndarray | None = None
+
+
+class ClassColumns(NamedTuple):
+    """How the last axis of a variable is divided among the classes: [groups, background + classes, width].
+
+    Attributes:
+        background: columns before those of the classes.
+        width: values of one class, such as 4 for boxes.
+    """
+
+    background: int = 0
+    width: int = 1
 
 
 @dataclass(frozen=True)
@@ -41,7 +82,8 @@ class Stage:
     Attributes:
         name: such as "backbone/block_3".
         layers: the layers whose variables it uses.
-        run: state -> state, where a state is a dict of the tensors [B, ...] that later stages still need.
+        run: state -> state, where a state is a dict of the tensors [B, ...] that later stages still need. Entries
+            under TRUTH are there in training only, and survive every stage.
     """
 
     name: str
@@ -52,24 +94,29 @@ class Stage:
 class Detector:
     """A detector: `preprocess`, `predict`, `loss` and `postprocess`, pure functions; `detect` is all but the loss.
 
-    A family (ssd.py, ...) builds `stages`, `parts` and `nodes`, and gives `_outputs`, `loss`, `postprocess` and
-    `normalize` their meaning.
+    A family (ssd.py, ...) builds `stages`, `parts` and `nodes`, and gives `class_columns`, `_outputs`, `losses`,
+    `postprocess` and `normalize` their meaning.
 
     Attributes:
+        meta: the typed message of the model (`ssd`, `faster_rcnn` or `center_net`) in `config`.
         name: of the architecture or the zoo entry.
         config: the typed pipeline config it was built from.
         classes: class names; label_ids: the label-map id of each.
         stages: the forward pass.
-        parts: {"backbone" | "neck" | "head/towers" | "head/box_head" | "head/class_head": layers}.
+        parts: {"backbone" | "neck" | "head/towers" | "head/box_head" | "head/class_head" | "head/mask_head" |
+            "head/keypoint_head": layers}, in the order of the data.
         nodes: {checkpoint path: layer}; a layer may be reached by several paths.
     """
 
     stages: list[Stage]
     parts: dict[str, list]
     nodes: dict
+    wants: tuple = ()  # of "masks" and "keypoints", what training asks of the data beside boxes
+    normalizes_padding = False  # whether the padding is normalised too, as pixels of value 0 would be
 
     def __init__(self, config, classes, label_ids=None, name: str = "detector"):
-        self.config, self.name = config, name
+        self.config, self.name, self.meta = config, name, od_config.meta_architecture(config)
+        self.resizer = self.meta.image_resizer
         self.classes = tuple(classes)
         self.label_ids = tuple(label_ids) if label_ids is not None else tuple(range(1, len(self.classes) + 1))
         if len(set(self.classes)) != len(self.classes):
@@ -114,6 +161,10 @@ class Detector:
             rng = np.random.default_rng([seed, *path.encode()])
             variables[path].assign(layers[node].initial(name, rng))
 
+    def class_columns(self) -> dict:
+        """{path of a variable that has columns for every class: ClassColumns}."""
+        raise NotImplementedError
+
     def freeze_batch_norm(self, frozen: bool = True) -> None:
         """Sets whether batch norms use their moving statistics (always so outside of training)."""
         for layer in self.nodes.values():
@@ -142,8 +193,9 @@ class Detector:
 
     def run(self, state: dict, start: int = 0, stop: int | None = None) -> dict:
         """Runs the stages start..stop over a state."""
+        truth = {name: value for name, value in state.items() if name.startswith(TRUTH)}
         for stage in self.stages[start:stop]:
-            state = stage.run(state)
+            state = stage.run(state) | truth
         return state
 
     # The four verbs
@@ -160,10 +212,17 @@ class Detector:
         resized = [self._resize(np.asarray(image)) for image in images]
         shapes = np.array([image.shape for image in resized], np.int32)
         height, width = self.input_size or shapes[:, :2].max(axis=0)
-        padded = [
-            tf.pad(self.normalize(x), [[0, height - x.shape[0]], [0, width - x.shape[1]], [0, 0]]) for x in resized
-        ]
-        return tf.stack(padded), tf.constant(shapes)
+
+        def pad(x):
+            return tf.pad(x, [[0, height - x.shape[0]], [0, width - x.shape[1]], [0, 0]])
+
+        if self.normalizes_padding:
+            return self.normalize(tf.stack([pad(x) for x in resized])), tf.constant(shapes)
+        return tf.stack([pad(self.normalize(x)) for x in resized]), tf.constant(shapes)
+
+    def normalize(self, x):
+        """x [..., 3] of 0..255, RGB -> what the backbone expects."""
+        raise NotImplementedError
 
     def _resize(self, image: np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -188,17 +247,34 @@ class Detector:
         return self._outputs(self.run({"x": inputs}), inputs, true_shapes)
 
     def loss(self, predictions: dict, groundtruth: dict) -> dict:
-        """{"localization", "classification"}: scalars, weighted and normalised as the config says.
+        """The parts of the loss, scalars, weighted and normalised as the config says; training descends their sum.
 
         Args:
             predictions: of `predict`.
             groundtruth: "boxes" [B, M, 4] normalised yxyx relative to the true image, "class_ids" int [B, M], "weights"
-                [B, M] (0: padding or a region to ignore).
+                [B, M] (0: padding or a region to ignore), "seed" int [B], for what is drawn by chance; and where the
+                model `wants` them "masks" uint8 [B, M, S, S] of 0..255, each stretched over its own box, and
+                "keypoints" [B, M, K, 2] normalised (y, x) relative to the true image with "keypoint_weights" [B, M, K]
+                (0: not labelled).
         """
+        return self.losses(predictions | self._truth(groundtruth, predictions["true_shapes"]))
+
+    def _truth(self, groundtruth: dict, true_shapes) -> dict:
+        """The ground truth as entries of a state, relative to the padded input."""
+        truth = groundtruth | {"boxes": self.in_padding(groundtruth["boxes"], true_shapes), "true_shapes": true_shapes}
+        if "keypoints" in truth:
+            corners = tf.concat([truth["keypoints"]] * 2, axis=-1)
+            shape = tf.shape(corners)
+            flat = tf.reshape(corners, [shape[0], -1, 4])
+            truth["keypoints"] = tf.reshape(self.in_padding(flat, true_shapes), shape)[..., :2]
+        return {f"{TRUTH}{name}": value for name, value in truth.items()}
+
+    def losses(self, state: dict) -> dict:
+        """`loss` of the state after the last stage, or of predictions with the truth among them."""
         raise NotImplementedError
 
-    def postprocess(self, predictions: dict, true_shapes=None, threshold: float = 0.0) -> list[tuple]:
-        """[(boxes [N, 4], scores [N], class_ids [N])] of each image, normalised yxyx of the true image.
+    def postprocess(self, predictions: dict, true_shapes=None, threshold: float = 0.0) -> list[Found]:
+        """What is found in each image.
 
         Args:
             threshold: leave out detections that score less, which spares the work of suppressing them.
@@ -207,15 +283,17 @@ class Detector:
 
     # Training from a seam
 
-    def record(self, state: dict, groundtruth: dict, stage: int) -> dict:
-        """All that the loss needs of a batch once the stages before `stage` have run: tensors [B, ...]."""
-        return {f"state/{k}": v for k, v in state.items()} | {f"truth/{k}": v for k, v in groundtruth.items()}
+    def training_state(self, inputs, true_shapes, groundtruth: dict) -> dict:
+        """The state that training starts from; arguments as for `predict` and `loss`."""
+        return {"x": inputs} | self._truth(groundtruth, true_shapes)
+
+    def record(self, state: dict, stage: int) -> dict:
+        """What the loss still needs of a state once the stages before `stage` have run: tensors [B, ...]."""
+        return state
 
     def record_loss(self, record: dict, stage: int) -> dict:
         """The loss of a record from its seam on; equal to that of the whole network."""
-        state = {k[6:]: v for k, v in record.items() if k.startswith("state/")}
-        truth = {k[6:]: v for k, v in record.items() if k.startswith("truth/")}
-        return self.loss(self._outputs(self.run(state, stage)), truth)
+        return self.losses(self.run(record, stage))
 
     # Convenience
 
@@ -242,10 +320,10 @@ class Detector:
                 image_files.decode(image) if source else image for image, source in zip(batch, sources, strict=True)
             ]
             found = self._detect_batch(arrays, threshold)
-            for array, source, (boxes, scores, class_ids) in zip(arrays, sources, found, strict=True):
-                yield Detections(boxes, scores, class_ids, self.classes, array.shape[:2], source)
+            for array, source, each in zip(arrays, sources, found, strict=True):
+                yield Detections(*each[:3], self.classes, array.shape[:2], source, *each[3:])
 
-    def _detect_batch(self, arrays: list, threshold: float) -> list[tuple]:
+    def _detect_batch(self, arrays: list, threshold: float) -> list[Found]:
         inputs, true_shapes = self.preprocess(arrays)
         return self.postprocess(self.predict_graph(inputs, true_shapes), threshold=threshold)
 

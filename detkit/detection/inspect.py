@@ -29,11 +29,11 @@ def inspect(model, *, reset=(), classes=(), variables: bool = False) -> str:
     names = tuple(classes) or source.classes
     detector = build(load.with_class_count(source.config, len(names)), names, name=source.name)
     checkpoint = reader.open_checkpoint(source.checkpoint)
-    plan = surgery.Plan((*(["head/class_head"] if names != source.classes else []), *reset))
+    plan = load.replacing_classes(detector, reset=reset) if names != source.classes else surgery.Plan(tuple(reset))
     report = surgery.examine(detector, checkpoint, plan)
     lines = [
-        f"model {source.name}: {source.config.model.ssd.feature_extractor.type}",
-        f"input {_size(detector.input_size)}, {len(names)} classes: {', '.join(names[:12])}"
+        f"model {source.name}: {detector.meta.feature_extractor.type}",
+        f"input {_size(detector.input_size)}, {_counted(len(names), 'class', 'classes')}: {', '.join(names[:12])}"
         + (" ..." if len(names) > 12 else ""),
         report.text(),
         "everything is explained" if report.explained else f"NOT explained: {surgery.advice(report)}",
@@ -49,6 +49,10 @@ def _is_bare_checkpoint(path: Path) -> bool:
     has_config = path.is_dir() and (path / "pipeline.config").is_file()
     exists = Path(f"{path}.index").is_file() or path.is_dir()
     return exists and not has_config
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _size(size) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +34,6 @@ def load(model, checkpoint=None) -> Detector:
     return detector
 
 
-# The variables of a class head that have a column for every class; its depthwise kernel has none.
-CLASS_COLUMNS = r"_class_predictor_layers/0/(kernel|pointwise_kernel|bias)$"
-
-
 def transplant(source: ModelSource, classes, *, init="prior", keep_classes=False, reset=(), seed=0) -> tuple:
     """A detector for other classes on the weights of a pretrained one.
 
@@ -62,7 +60,7 @@ def transplant(source: ModelSource, classes, *, init="prior", keep_classes=False
     if keep_classes:
         plan = surgery.Plan(tuple(reset), convert=_widening(detector))
     elif classes != source.classes:
-        plan = surgery.Plan(("head/class_head" if init == "prior" else CLASS_COLUMNS, *reset))
+        plan = replacing_classes(detector, init, reset)
     report = surgery.apply(detector, reader.open_checkpoint(source.checkpoint), plan, seed)
     return detector, report
 
@@ -72,24 +70,51 @@ def with_class_count(config, count: int):
     return od_config.with_changes(config, {f"model.{od_config.architecture(config)}.num_classes": count})
 
 
+def replacing_classes(detector, init: str = "prior", reset=()) -> surgery.Plan:
+    """The plan for classes that the checkpoint does not know.
+
+    What has columns for the classes starts afresh, but for the boxes of a head that predicts them class by class: each
+    new class starts from the mean of the known ones.
+
+    Args:
+        detector: with the new classes.
+        init, reset: as for `transplant`.
+    """
+    parts, columns = detector.part_of(), detector.class_columns()
+    boxes = {path for path in columns if parts[path] == "head/box_head"}
+    afresh = {path: None for path in columns if path not in boxes}
+    if init == "prior":
+        afresh |= {path: None for path, part in parts.items() if part == "head/class_head"}
+    count = len(detector.classes)
+    convert = {path: partial(_mean_of_classes, columns=columns[path], count=count) for path in boxes}
+    return surgery.Plan((*(f"^{re.escape(path)}$" for path in afresh), *reset), convert=convert)
+
+
 def _widening(detector) -> dict:
-    """{class-head path: conversion} that puts the stored columns before those of the new classes."""
-    variables, paths = detector.variables(), detector.part_of()
+    """{path: conversion} that puts the stored classes' columns before those of the new classes."""
+    variables, parts = detector.variables(), detector.part_of()
     conversions = {}
-    for path in (path for path, part in paths.items() if part == "head/class_head"):
-        if path.endswith("depthwise_kernel"):
-            continue
-        fresh = variables[path].numpy()
-        conversions[path] = lambda stored, fresh=fresh: _columns(stored, fresh, detector.columns)
+    for path, columns in detector.class_columns().items():
+        fresh, count = variables[path].numpy(), len(detector.classes)
+        as_boxes = parts[path] == "head/box_head"
+        conversions[path] = partial(_widened, fresh=fresh, columns=columns, count=count, mean=as_boxes)
     return conversions
 
 
-def _columns(stored: np.ndarray, fresh: np.ndarray, columns: int) -> np.ndarray:
-    """`fresh` [..., anchors * columns] with the background's and the known classes' columns taken from `stored`."""
-    wide = fresh.reshape(*fresh.shape[:-1], -1, columns).copy()
-    narrow = stored.reshape(*stored.shape[:-1], wide.shape[-2], -1)
-    wide[..., : narrow.shape[-1]] = narrow
+def _widened(stored: np.ndarray, fresh: np.ndarray, columns, count: int, mean: bool) -> np.ndarray:
+    """`fresh` with the background's and the known classes' columns from `stored`; `mean`: the rest is their mean."""
+    wide = (_mean_of_classes(stored, columns, count) if mean else fresh).copy()
+    wide = wide.reshape(*fresh.shape[:-1], -1, columns.background + count, columns.width)
+    narrow = stored.reshape(*stored.shape[:-1], wide.shape[-3], -1, columns.width)
+    wide[..., : narrow.shape[-2], :] = narrow
     return wide.reshape(fresh.shape)
+
+
+def _mean_of_classes(stored: np.ndarray, columns, count: int) -> np.ndarray:
+    """`count` classes in the place of the stored ones, each their mean; for variables without a background column."""
+    classes = stored.reshape(*stored.shape[:-1], -1, columns.width)
+    mean = classes.mean(axis=-2, keepdims=True)
+    return np.repeat(mean, count, axis=-2).reshape(*stored.shape[:-1], -1)
 
 
 def save(detector: Detector, directory) -> None:

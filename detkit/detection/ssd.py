@@ -13,7 +13,7 @@ from detkit.detection import anchors, box_coder, losses, targets
 from detkit.detection.backbones.common import Block, number_layers
 from detkit.detection.backbones.mobilenet import mobilenet_v1, mobilenet_v2
 from detkit.detection.backbones.resnet import resnet_v1
-from detkit.detection.detector import Detector, Stage
+from detkit.detection.detector import TRUTH, ClassColumns, Detector, Found, Stage, truth_of
 from detkit.detection.heads.convolutional import ConvolutionalHead
 from detkit.detection.heads.weight_shared import WeightSharedHead
 from detkit.detection.layers import Hyperparameters
@@ -39,8 +39,7 @@ class SSD(Detector):
 
     def __init__(self, config, classes, label_ids=None, name="ssd"):
         super().__init__(config, classes, label_ids, name)
-        self.ssd = config.model.ssd
-        self.resizer = self.ssd.image_resizer
+        self.ssd = self.meta
         extractor = self.ssd.feature_extractor
         self.backbone_name, taps = TYPES[extractor.type]
         _reject_unsupported(self.ssd)
@@ -87,7 +86,7 @@ class SSD(Detector):
             return {f"map/{level}": x for level, x in self.neck(maps).items()}
 
         def towers(state):
-            return self.head.run_towers({int(name[4:]): x for name, x in state.items()})
+            return self.head.run_towers({int(name[4:]): x for name, x in state.items() if name.startswith("map/")})
 
         def final(state):
             return {
@@ -100,8 +99,20 @@ class SSD(Detector):
         stages.append(Stage("head/final", tuple(parts["box_head"] + parts["class_head"]), final))
         return stages
 
+    def class_columns(self):
+        """As `Detector.class_columns`."""
+        layers = {id(layer) for layer in self.parts["head/class_head"]}
+        columns = ClassColumns(background=int(self.ssd.add_background_class))
+        return {
+            f"{path}/{name}": columns
+            for path, layer in self.paths().items()
+            if id(layer) in layers
+            for name in ("kernel", "pointwise_kernel", "bias")
+            if getattr(layer, name) is not None
+        }
+
     def normalize(self, x):
-        """x [..., 3] of 0..255, RGB -> what the backbone expects."""
+        """As `Detector.normalize`."""
         if self.backbone_name.startswith("resnet"):
             return x - tf.constant(IMAGENET_MEAN)
         return x * (2.0 / 255.0) - 1.0
@@ -142,14 +153,14 @@ class SSD(Detector):
             force=matcher.force_match_for_each_row,
         )
 
-    def loss(self, predictions, groundtruth):
-        """As `Detector.loss`; source: `SSDMetaArch.loss`."""
-        boxes = self.in_padding(groundtruth["boxes"], predictions["true_shapes"])
-        matched = self.assign(groundtruth | {"boxes": boxes}, predictions["anchors"])
+    def losses(self, state):
+        """As `Detector.losses`; source: `SSDMetaArch.loss`."""
+        anchor_boxes = state["anchors"] if "anchors" in state else tf.constant(self.anchors(self.input_size))
+        matched = self.assign(truth_of(state), anchor_boxes)
         where = tf.stack([matched.image, matched.anchor], axis=1)
-        codes = tf.gather_nd(predictions["box_encodings"], where)
-        rows = tf.gather_nd(predictions["class_logits"], where)
-        return self._loss(predictions["class_logits"], rows, codes, matched, predictions["anchors"])
+        codes = tf.gather_nd(state["box_encodings"], where)
+        rows = tf.gather_nd(state["class_logits"], where)
+        return self._loss(state["class_logits"], rows, codes, matched, anchor_boxes)
 
     def _loss(self, logits, rows, codes, matched, anchor_boxes):
         """The two losses.
@@ -188,14 +199,14 @@ class SSD(Detector):
     def _compact(self, stage: int) -> bool:
         return stage == len(self.stages) - 1 and hasattr(self.head, "patches")
 
-    def record(self, state, groundtruth, stage):
+    def record(self, state, stage):
         """As `Detector.record`; before the last stage, targets and box patches instead of whole box features."""
         if not self._compact(stage):
-            return super().record(state, groundtruth, stage)
+            return super().record(state, stage)
         anchor_boxes = tf.constant(self.anchors(self.input_size))
-        matched = self.assign(groundtruth, anchor_boxes)
+        matched = self.assign(truth_of(state), anchor_boxes)
         patches = self.head.patches(state, "box", matched.image, matched.anchor)
-        batch = tf.shape(groundtruth["boxes"])[0]
+        batch = tf.shape(state[f"{TRUTH}boxes"])[0]
         listed = {"anchor": matched.anchor, "boxes": matched.boxes, "class_ids": matched.class_ids}
         listed |= {"weights": matched.weights, "patches": patches, "valid": tf.ones_like(matched.weights)}
         record = {
@@ -248,7 +259,7 @@ class SSD(Detector):
                 max_total=settings.max_total_detections,
                 keep=(clipped[:, 2:] > clipped[:, :2]).all(axis=1),
             )
-            found.append((clipped[kept] / window, image_scores[kept, class_ids], class_ids))
+            found.append(Found(clipped[kept] / window, image_scores[kept, class_ids], class_ids))
         return found
 
 

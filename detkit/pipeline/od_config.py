@@ -12,6 +12,7 @@ from detkit.io import atomic_write
 from detkit.pipeline import text_format
 from detkit.pipeline.fields import option
 from detkit.pipeline.message import Enum, Message
+from detkit.pipeline.od_center_net import CenterNet
 from detkit.pipeline.od_layers import ImageResizer, Loss
 from detkit.pipeline.od_ssd import (
     AnchorGenerator,
@@ -23,6 +24,7 @@ from detkit.pipeline.od_ssd import (
     SsdFeatureExtractor,
 )
 from detkit.pipeline.od_train import EvalConfig, InputReader, TrainConfig
+from detkit.pipeline.od_two_stage import FasterRcnn
 from detkit.pipeline.sections import Section, build, spec_at
 
 
@@ -58,13 +60,13 @@ class Ssd(Section):
 
 @dataclass(frozen=True)
 class DetectionModel(Section):
-    """The model; architectures other than SSD are kept as they were read."""
+    """The model: one meta-architecture."""
 
     ONE_OF: ClassVar[tuple] = ("ssd faster_rcnn center_net experimental_model",)
 
     ssd: Ssd | None = None
-    faster_rcnn: Message | None = None
-    center_net: Message | None = None
+    faster_rcnn: FasterRcnn | None = None
+    center_net: CenterNet | None = None
     experimental_model: Message | None = None
 
 
@@ -170,6 +172,24 @@ def architecture(config: PipelineConfig) -> str:
         where=config.where("model"),
         expected=f"model {{ {' | '.join(known)} {{ ... }} }}",
     )
+
+
+def meta_architecture(config: PipelineConfig) -> Ssd | FasterRcnn | CenterNet:
+    """The typed message of the model; whichever it is, it has num_classes, image_resizer and feature_extractor.
+
+    Raises:
+        ConfigError: as `architecture`, and if the message lacks its feature extractor or image resizer.
+    """
+    name = architecture(config)
+    message = getattr(config.model, name)
+    for part in ("feature_extractor", "image_resizer"):
+        if getattr(message, part) is None:
+            raise ConfigError(
+                f"The pipeline.config's model has no {part}.",
+                where=config.where(f"model.{name}"),
+                fix="Use the pipeline.config that came with the checkpoint, whole.",
+            )
+    return message
 
 
 def _typed(raw: Message) -> PipelineConfig:

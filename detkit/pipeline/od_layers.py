@@ -177,6 +177,16 @@ class SigmoidFocalClassificationLoss(Section):
 
 
 @dataclass(frozen=True)
+class PenaltyReducedLogisticFocalLoss(Section):
+    """The focal loss of a heat map whose peaks are Gaussians (https://arxiv.org/abs/1904.07850)."""
+
+    IGNORED: ClassVar[str] = "anchorwise_output"
+
+    alpha: float = option(2.0, at_least=0)
+    beta: float = option(4.0, at_least=0)
+
+
+@dataclass(frozen=True)
 class ClassificationLoss(Section):
     """The loss of the class scores."""
 
@@ -190,7 +200,7 @@ class ClassificationLoss(Section):
     weighted_sigmoid_focal: SigmoidFocalClassificationLoss | None = None
     weighted_logits_softmax: Message | None = None
     bootstrapped_sigmoid: Message | None = None
-    penalty_reduced_logistic_focal_loss: Message | None = None
+    penalty_reduced_logistic_focal_loss: PenaltyReducedLogisticFocalLoss | None = None
     weighted_dice_classification_loss: Message | None = None
 
 

@@ -165,6 +165,26 @@ class WeightSharedConvolutionalBoxPredictor(Section):
 
 
 @dataclass(frozen=True)
+class MaskRcnnBoxPredictor(Section):
+    """The dense head of a two-stage detector, and the mask head above it."""
+
+    fc_hyperparams: Hyperparams | None = None
+    use_dropout: bool = False
+    dropout_keep_probability: float = option(0.5, above=0, at_most=1)
+    box_code_size: int = option(4, at_least=4)
+    conv_hyperparams: Hyperparams | None = None
+    predict_instance_masks: bool = False
+    mask_prediction_conv_depth: int = option(256, at_least=0)
+    predict_keypoints: bool = False
+    mask_height: int = option(15, at_least=1)
+    mask_width: int = option(15, at_least=1)
+    mask_prediction_num_conv_layers: int = option(2, at_least=1)
+    masks_are_class_agnostic: bool = False
+    share_box_across_classes: bool = False
+    convolve_then_upsample_masks: bool = False
+
+
+@dataclass(frozen=True)
 class BoxPredictor(Section):
     """The head."""
 
@@ -175,7 +195,7 @@ class BoxPredictor(Section):
 
     convolutional_box_predictor: ConvolutionalBoxPredictor | None = None
     weight_shared_convolutional_box_predictor: WeightSharedConvolutionalBoxPredictor | None = None
-    mask_rcnn_box_predictor: Message | None = None
+    mask_rcnn_box_predictor: MaskRcnnBoxPredictor | None = None
     rfcn_box_predictor: Message | None = None
 
 
@@ -215,6 +235,20 @@ class MultiscaleAnchorGenerator(Section):
 
 
 @dataclass(frozen=True)
+class GridAnchorGenerator(Section):
+    """The anchors of Faster R-CNN (https://arxiv.org/abs/1506.01497); sizes, strides and offsets are in pixels."""
+
+    height: int = option(256, at_least=1)
+    width: int = option(256, at_least=1)
+    height_stride: int = option(16, at_least=1)
+    width_stride: int = option(16, at_least=1)
+    height_offset: int = option(0, at_least=0)
+    width_offset: int = option(0, at_least=0)
+    scales: tuple[float, ...] = option((), above=0)
+    aspect_ratios: tuple[float, ...] = option((), above=0)
+
+
+@dataclass(frozen=True)
 class AnchorGenerator(Section):
     """Where the anchors are."""
 
@@ -224,7 +258,7 @@ class AnchorGenerator(Section):
 
     ssd_anchor_generator: SsdAnchorGenerator | None = None
     multiscale_anchor_generator: MultiscaleAnchorGenerator | None = None
-    grid_anchor_generator: Message | None = None
+    grid_anchor_generator: GridAnchorGenerator | None = None
     flexible_grid_anchor_generator: Message | None = None
 
 

@@ -47,26 +47,18 @@ class Prefix:
                 fix="Change the image_resizer in pipeline.config; the weights stay valid.",
             )
         self.detector, self.seam = detector, seam
-        size = detector.input_size
-        truth = {
-            "boxes": tf.TensorSpec([None, None, 4]),
-            "class_ids": tf.TensorSpec([None, None], tf.int32),
-            "weights": tf.TensorSpec([None, None]),
-        }
-        signature = [tf.TensorSpec([None, *size, 3]), truth]
-        self._run = tf.function(self._record, autograph=False, input_signature=signature)
+        self._run = tf.function(self._record, autograph=False, reduce_retracing=True)
 
-    def _record(self, inputs, truth):
-        return self.detector.record(self.detector.run({"x": inputs}, 0, self.seam), truth, self.seam)
+    def _record(self, inputs, true_shapes, truth):
+        state = self.detector.training_state(inputs, true_shapes, truth)
+        return self.detector.record(self.detector.run(state, 0, self.seam), self.seam)
 
     def records(self, views: list) -> dict:
         """The record of some views: tensors [B, ...]."""
         inputs, true_shapes = self.detector.preprocess([view.image for view in views])
         truth = {name: tf.constant(value) for name, value in batches.groundtruth(views).items()}
-        truth["boxes"] = self.detector.in_padding(truth["boxes"], true_shapes)
-        if self.seam == 0:
-            return self.detector.record({"x": inputs}, truth, 0)
-        return self._run(inputs, truth)
+        run = self._run if self.seam else self._record
+        return run(inputs, true_shapes, truth)
 
 
 def plan(settings, seam: int, photos: int) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from detkit.data import batches
+from detkit.detection.detector import truth_of
 from detkit.errors import ConfigError
 
 BACKGROUND_ANCHORS = 512  # drawn from every photo
@@ -58,8 +59,7 @@ def _features(detector, views, seed: int) -> tuple[dict, np.ndarray]:
         inputs, true_shapes = detector.preprocess([view.image])
         state = detector.run({"x": inputs}, 0, len(detector.stages) - 1)
         truth = {name: tf.constant(value) for name, value in batches.groundtruth([view]).items()}
-        truth["boxes"] = detector.in_padding(truth["boxes"], true_shapes)
-        matched = detector.assign(truth, anchors)
+        matched = detector.assign(truth_of(detector.training_state(inputs, true_shapes, truth)), anchors)
         features = detector.head.class_features(state, matched.image, matched.anchor).numpy()
         class_ids = np.where(matched.weights > 0, matched.class_ids, -1)
         for class_id in set(class_ids.tolist()) - {-1}:

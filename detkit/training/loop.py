@@ -107,7 +107,7 @@ class Loop:
             results = self.optimization.step(record)
         else:
             results = self.optimization.cached_step(cache.records, record)
-        row = {"step": step + 1, "learning_rate": rate} | {name: float(value) for name, value in results.items()}
+        row = {"step": step + 1} | {name: float(value) for name, value in results.items()} | {"learning_rate": rate}
         self._stop_if_not_finite(row)
         self.facts["step"] = step + 1
         self.history.append(row)
@@ -117,7 +117,7 @@ class Loop:
             self.report(row)
         if self._due(self.settings.checkpoint_every):
             self._save()
-        return {name: f"{row[name]:.3f}" for name in ("loss", "localization", "classification")}
+        return {name: f"{row[name]:.3f}" for name in results if name != "gradient_norm"}
 
     def _due(self, every: int | None) -> bool:
         step = self.facts["step"]
@@ -150,7 +150,7 @@ class Loop:
         raise TrainingError(
             f"The loss is not finite at step {row['step']}.",
             where=", ".join(names),
-            got=", ".join(f"{name} {row[name]:g}" for name in ("localization", "classification", "gradient_norm")),
+            got=", ".join(f"{name} {row[name]:g}" for name in row if name not in ("step", "loss", "learning_rate")),
             expected="finite numbers",
             fix="Lower train.learning_rate (now "
             f"{self.settings.learning_rate:g}), set train.clip_norm, and check these images with `detkit check`.",

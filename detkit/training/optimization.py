@@ -45,7 +45,7 @@ class Optimization:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             losses = self.detector.record_loss(record, self.seam)
-            total = losses["localization"] + losses["classification"]
+            total = tf.add_n(list(losses.values()))
         gradients = [
             _flatten(each) for each in tape.gradient(total, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         ]
@@ -54,7 +54,7 @@ class Optimization:
             gradients, _ = tf.clip_by_global_norm(gradients, self.settings.clip_norm, use_norm=norm)
         for group, gradient in zip(self.groups, gradients, strict=True):
             group.apply(gradient)
-        return losses | {"loss": total, "gradient_norm": norm}
+        return {"loss": total, **losses, "gradient_norm": norm}
 
     def swap_averages(self) -> None:
         """Exchanges the weights with their moving averages, where those are kept; again to go back."""

@@ -13,8 +13,6 @@ from detkit import io
 from detkit.errors import CheckpointError, ConfigError
 from detkit.pipeline import pipeline as pipelines
 
-COLUMNS = ("step", "loss", "localization", "classification", "learning_rate", "gradient_norm")
-
 
 class RunDirectory:
     """The files of a run.
@@ -121,7 +119,7 @@ class RunDirectory:
 
 
 def _columns(history: list[dict]) -> list[str]:
-    return [*COLUMNS, *sorted({name for row in history for name in row} - set(COLUMNS))]
+    return list(dict.fromkeys(name for row in history for name in row))
 
 
 def _settings(text: str, path: Path) -> dict:

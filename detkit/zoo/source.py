@@ -85,16 +85,12 @@ def _names(directory: Path, config) -> dict[int, str]:
     for candidate in [*beside, *([named] if named else [])]:
         if candidate.is_file():
             return labelmap.read(candidate)
-    return COCO_CLASSES if _class_count(config) == 90 else {}
-
-
-def _class_count(config) -> int | None:
-    return config.model.ssd.num_classes if config.model.ssd is not None else None
+    return COCO_CLASSES if od_config.meta_architecture(config).num_classes == 90 else {}
 
 
 def _classes(names: dict, config, directory) -> tuple:
     """(classes, label ids): a name for every id from 1 to num_classes; ids that the label map skips are "unused N"."""
-    count = _class_count(config) or 0
+    count = od_config.meta_architecture(config).num_classes
     if names and max(names) > count > 0:
         raise ConfigError(
             "The label map has an id beyond the config's num_classes.",

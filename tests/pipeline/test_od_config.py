@@ -98,10 +98,14 @@ def test_the_older_dialect_and_extensions_are_accepted():
     assert "[my.extension]" in dumps(config) and "batch_norm_trainable" in dumps(config)
 
 
-def test_other_architectures_stay_messages():
-    config = parse("model { faster_rcnn { anything: 3 } }")
-    assert config.model.faster_rcnn.get("anything") == 3
+def test_other_architectures_are_typed_too():
+    config = parse("model { faster_rcnn { num_classes: 3 number_of_stages: 3 } }")
+    assert (config.model.faster_rcnn.num_classes, config.model.faster_rcnn.number_of_stages) == (3, 3)
     assert architecture(config) == "faster_rcnn"
+    config = parse("model { center_net { keypoint_estimation_task { keypoint_label_to_std { key: 'nose' } } } }")
+    assert config.model.center_net.keypoint_estimation_task[0].keypoint_label_to_std[0].key == "nose"
+    with pytest.raises(ConfigError, match="model.faster_rcnn has no field anything"):
+        parse("model { faster_rcnn { anything: 3 } }")
 
 
 def test_a_config_without_a_model_has_no_architecture():

@@ -18,7 +18,7 @@ def trained(steps=1, groups=(), rate=0.1, **options):
 
     detector = ToyDetector()
     optimization = Optimization(detector, select(*groups), settings(**options))
-    record = {"state/x": tf.constant([[TARGET]])}
+    record = {"x": tf.constant([[TARGET]])}
     for _ in range(steps):
         optimization.set_learning_rate(rate)
         results = optimization.step(record)
@@ -128,7 +128,7 @@ def test_going_on_from_a_state_is_going_on(options):
     second.restore(state)
     for _ in range(2):
         second.set_learning_rate(0.1)
-        second.step({"state/x": tf.constant([[TARGET]])})
+        second.step({"x": tf.constant([[TARGET]])})
     assert all(np.array_equal(value, whole[path]) for path, value in values(second.detector).items())
 
 
@@ -138,6 +138,6 @@ def test_a_cached_step_takes_the_rows_it_is_given():
     detector = ToyDetector()
     optimization = Optimization(detector, select(), settings())
     optimization.set_learning_rate(1.0)
-    optimization.cached_step({"state/x": tf.constant([[0.0], [0.25], [0.75]])}, np.array([1, 2], np.int32))
+    optimization.cached_step({"x": tf.constant([[0.0], [0.25], [0.75]])}, np.array([1, 2], np.int32))
     for value in values(detector).values():
         assert value == pytest.approx(np.full_like(value, 0.5), abs=1e-6)
