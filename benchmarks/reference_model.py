@@ -14,30 +14,54 @@ import hashlib
 import numpy as np
 
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
-GROUPS = (("classification_backbone/", 0), ("_prediction_heads/", 1), ("_box_prediction_head/", 1))
+# Where the gains apply, by parts of a checkpoint key; everything else is neck.
+BACKBONE = (
+    "/classification_backbone/", "/_base_model/", "/_resnet_model/", "/_efficientnet/", "_feature_extractor/_network/",
+    "_feature_extractor_for_box_classifier_features/", "_feature_extractor_for_proposal_features/",
+)  # fmt: skip
+HEADS = (
+    "_prediction_heads/", "_box_prediction_head/", "_class_prediction_head/", "_prediction_head_dict/",
+    "_first_stage_box_predictor/",
+)  # fmt: skip
+MASK_HEAD, MASK_GAIN = "_third_stage_heads/", 0.75
 
 
 def reference_value(path: str, shape: tuple, gains=(1.0, 1.0, 1.0)) -> np.ndarray:
     """The value of the variable at a checkpoint path ("_feature_extractor/..."), float32 of the given shape.
 
     Args:
-        gains: factors for the kernels of the backbone, of the final convolutions, and of everything else.
+        gains: factors for the kernels of the backbone, of the final layers, and of everything else.
     """
-    digest = hashlib.sha256(f"model/{path}{SUFFIX}".encode()).digest()
-    draw = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "little"))).standard_normal(shape)
-    gain = gains[next((number for name, number in GROUPS if name in path), 2)]
+    key = f"model/{path}{SUFFIX}"
+    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little")
+    draw = np.random.Generator(np.random.PCG64(seed)).standard_normal(shape)
     name = path.rsplit("/", 1)[1]
-    fan_in = np.prod(shape[:2]) if name == "depthwise_kernel" else np.prod(shape[:-1])
-    prior = -2.0 if "class_predictions_with_background/" in path else 0.0
-    values = {
-        "gamma": lambda: 1.0 + 0.1 * draw,
-        "moving_variance": lambda: 1.0 + 0.1 * np.abs(draw),
-        "bias": lambda: prior + 0.1 * draw,
-        "beta": lambda: 0.1 * draw,
-        "moving_mean": lambda: 0.1 * draw,
-    }
-    kernel = lambda: draw * (gain * np.sqrt(2.0 / fan_in))  # noqa: E731
-    return values.get(name, kernel)().astype(np.float32)
+    if name.endswith("kernel"):
+        fan_in = np.prod(shape[:2]) if name == "depthwise_kernel" else np.prod(shape[:-1])
+        value = draw * (_gain(key, gains) * np.sqrt(2.0 / fan_in))
+    elif name == "moving_variance":
+        value = 1.0 + 0.1 * np.abs(draw)
+    else:
+        value = 0.1 * draw + {"gamma": 1.0, "bifpn_combine_weights": 1.0, "bias": _prior(key)}.get(name, 0.0)
+    return value.astype(np.float32)
+
+
+def _gain(key: str, gains) -> float:
+    if any(part in key for part in BACKBONE):
+        return gains[0]
+    if MASK_HEAD in key:
+        return MASK_GAIN
+    return gains[1] if any(part in key for part in HEADS) else gains[2]
+
+
+def _prior(key: str) -> float:
+    """Biases of class scores start low; those of CenterNet's box sizes high, so that boxes are not empty."""
+    if "class_predictions_with_background/" in key or "_class_prediction_head/" in key:
+        return -2.0
+    final = "/layer_with_weights-1/" in key
+    if final and ("_prediction_head_dict/object_center/" in key or "keypoint.Sheatmap/" in key):
+        return -2.0
+    return 8.0 if final and "_prediction_head_dict/box.Sscale/" in key else 0.0
 
 
 def reference_detector(config_path, gains):

@@ -6,47 +6,15 @@ import hashlib
 import json
 
 import numpy as np
+from reference_model import reference_value
 
 KEY = "model/{}/.ATTRIBUTES/VARIABLE_VALUE"
-
-
-def normal(path: str, shape) -> np.ndarray:
-    """Standard normal numbers, seeded by the checkpoint key of a variable."""
-    digest = hashlib.sha256(KEY.format(path).encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "little"))).standard_normal(shape)
-
-
-def _gain(path: str, gains) -> float:
-    backbone, head, neck = gains
-    if "/classification_backbone/" in path:
-        return backbone
-    return head if "_prediction_heads/" in path or "_box_prediction_head/" in path else neck
-
-
-def weight(path: str, shape, gains) -> np.ndarray:
-    """The value of a variable.
-
-    Args:
-        path: of the variable, without "model/".
-        gains: of the backbone, the head and the neck.
-    """
-    draw, name = normal(path, shape), path.rsplit("/", 1)[1]
-    if name.endswith("kernel"):
-        fan_in = shape[0] * shape[1] if name == "depthwise_kernel" else np.prod(shape[:-1])
-        value = draw * _gain(path, gains) * np.sqrt(2.0 / fan_in)
-    elif name == "bias":
-        value = 0.1 * draw - 2.0 * ("class_predictions_with_background/" in path)
-    elif name == "moving_variance":
-        value = 1.0 + 0.1 * np.abs(draw)
-    else:
-        value = 0.1 * draw + (name == "gamma")
-    return value.astype(np.float32)
 
 
 def assign(detector, gains) -> None:
     """Gives every variable of a detector its value."""
     for path, variable in detector.variables().items():
-        variable.assign(weight(path, tuple(variable.shape), gains))
+        variable.assign(reference_value(path, tuple(variable.shape), gains))
 
 
 def image(seed: int, height: int, width: int) -> np.ndarray:

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 from golden_case import cases, unmatched
-from reference_weights import image, weight
+from reference_model import reference_value
+from reference_weights import image
 
 from detkit.data import batches
 from detkit.data.dataset import Dataset, Example
@@ -44,7 +45,7 @@ def detector_of(name, reference, shared):
     detector = build(od_config.with_changes(config, {"model.ssd.num_classes": 1}), ["duck"])
     parts = detector.part_of()
     for path, variable in detector.variables().items():
-        value, kind = weight(path, tuple(variable.shape), reference["gains"]), path.rsplit("/", 1)[1]
+        value, kind = reference_value(path, tuple(variable.shape), reference["gains"]), path.rsplit("/", 1)[1]
         if parts[path] == "head/class_head" and kind != "depthwise_kernel":
             value = np.full_like(value, -4.6) if kind == "bias" else value * np.float32(0.01)
         variable.assign(value)

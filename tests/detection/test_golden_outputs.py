@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from golden_case import Case, unmatched
-from reference_weights import weight
+from reference_model import reference_value
 
 NAMES = (
     "ssd_mobilenet_v2_320x320",
@@ -39,7 +39,7 @@ def test_weights_follow_the_published_rule(case):
     assert total == pytest.approx(float(case["meta/weights_abs_sum"]), rel=1e-9)
     for key, values in zip(case["meta/weight_check_keys"], case["meta/weight_check_values"], strict=True):
         path = str(key).removeprefix("model/").removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
-        value = weight(path, tuple(variables[path].shape), case["meta/gains"])
+        value = reference_value(path, tuple(variables[path].shape), case["meta/gains"])
         assert value.ravel()[:4].tolist() == values.tolist()
 
 
