@@ -21,9 +21,9 @@ Examples:
 def inspect(model, reset, classes, variables):
     """Show what a model holds, and what a surgery would do.
 
-    The parts are backbone, neck, head/towers, head/box_head and head/class_head. A surgery, asked for by --reset
-    or --class, restores some and resets others; the report counts what is restored, reset, missing, unused and of
-    another shape. Nothing is written.
+    The parts are backbone, neck, head/towers, head/box_head, head/class_head, and where a model has them head/mask_head
+    and head/keypoint_head. A surgery, asked for by --reset or --class, restores some and resets others; the report
+    counts what is restored, reset, missing, unused and of another shape. Nothing is written.
     """
     from detkit import api
 

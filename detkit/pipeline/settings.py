@@ -12,7 +12,7 @@ from detkit.errors import ConfigError
 from detkit.pipeline.fields import choice, nearest, option
 from detkit.pipeline.options import Options, from_mapping
 
-PARTS = ("backbone", "neck", "head", "towers", "box_head", "class_head")
+PARTS = ("backbone", "neck", "head", "towers", "box_head", "class_head", "mask_head", "keypoint_head")
 TUNE = ("heads", "towers", "neck", "all")
 
 

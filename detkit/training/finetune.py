@@ -132,7 +132,7 @@ def _check_classes(train: Dataset) -> None:
 
 
 def _part(name: str) -> str:
-    return f"head/{name}" if name in ("towers", "box_head", "class_head") else name
+    return name if name in ("backbone", "neck", "head") else f"head/{name}"
 
 
 class _TensorBoard:
