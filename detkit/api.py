@@ -19,7 +19,7 @@ def load(model, checkpoint=None):
 
     Args:
         model: a name of the zoo ("hands"), a directory with pipeline.config and a checkpoint (a run directory is
-            one), or a pipeline.config.
+            one), a pipeline.config, or the directory of a saved baseline.
         checkpoint: another checkpoint than the directory's own.
 
     Raises:
@@ -30,8 +30,11 @@ def load(model, checkpoint=None):
         >>> detector = detkit.load("hands")
         >>> detector.detect("photo.jpg")[0].above(0.5).labels
     """
+    from detkit.baselines import storage
     from detkit.detection.load import load
 
+    if storage.is_baseline(model):
+        return storage.load(model)
     return load(model, checkpoint)
 
 
@@ -111,7 +114,8 @@ def evaluate(detector, data, *, results=None, score: float = 0.0, show_progress=
         score: leave out detections below it.
 
     Returns:
-        Metrics, a mapping with "AP", "AP50", ... and `per_class`, `table()`, `to_json()`.
+        Metrics, a mapping with "AP", "AP50", ... and `per_class`, `table()`, `to_json()`. Where detector and data have
+        them, the numbers of masks are in it as "mask_AP", ..., and those of keypoints as "keypoint_AP", ...
 
     Raises:
         DataError: if detector and data have no class in common.
@@ -130,7 +134,7 @@ def evaluate(detector, data, *, results=None, score: float = 0.0, show_progress=
         ids = [known.get(name, -1) for name in detector.classes]
         pairs = zip(found, dataset, strict=True)
         write_json(results, [entry for each, example in pairs for entry in coco_entries(each, ids, example.image_id)])
-    return coco.evaluate(dataset, found)
+    return coco.evaluate_all(dataset, found)
 
 
 def predict(detector, sources, output=None, **options):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from detkit import masks as mask_math
 from detkit.errors import DataError
 
 
@@ -22,7 +24,7 @@ class Detections:
         source: where the image came from, for messages and file names.
         masks: float32 [N, h, w] of 0..1, each stretched over its own box, or None.
         keypoints: float32 [N, K, 2], normalised (y, x) of the image, or None.
-        keypoint_scores: float32 [N, K], or None.
+        keypoint_scores: float32 [N, K]; where there are keypoints, 1 by default.
 
     Raises:
         DataError: if the shapes disagree or a class id has no name.
@@ -50,6 +52,8 @@ class Detections:
                 got=f"boxes {self.boxes.shape}, scores {self.scores.shape}, class_ids {self.class_ids.shape}",
                 expected=f"boxes ({n}, 4), scores ({n},), class_ids ({n},)",
             )
+        if self.keypoints is not None and self.keypoint_scores is None:
+            object.__setattr__(self, "keypoint_scores", np.ones(np.shape(self.keypoints)[:2]))
         for name, tail in (("masks", 2), ("keypoints", 2), ("keypoint_scores", 1)):
             value = getattr(self, name)
             if value is None:
@@ -82,6 +86,31 @@ class Detections:
     def above(self, score: float) -> Detections:
         """Those with at least this score."""
         return self[self.scores >= score]
+
+    def pasted(self, threshold: float = 0.5) -> np.ndarray:
+        """The masks at the size of the image: bool [N, H, W], true from the threshold on; DataError if there are none.
+
+        A mask is sampled at the centres of the pixels that lie in its box, bilinearly between those of its cells.
+        """
+        pixels = np.zeros((len(self), *self.size), bool)
+        for n, (inside, (top, left)) in enumerate(self._inside(threshold)):
+            pixels[n, top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+        return pixels
+
+    def rles(self, threshold: float = 0.5) -> list[dict]:
+        """`pasted` as COCO's {"size": [H, W], "counts": compressed text}, without making pictures of the masks."""
+        return [mask_math.encode(inside, corner, self.size) for inside, corner in self._inside(threshold)]
+
+    def _inside(self, threshold: float) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+        if self.masks is None and len(self):
+            raise DataError(
+                "These detections have no masks.",
+                where=self.source or None,
+                fix="Use a model that finds masks, such as mask_rcnn_inception_resnet_v2.",
+            )
+        for mask, box in zip(self.masks if len(self) else (), self.boxes, strict=True):
+            values, corner = mask_math.paste(mask, box, self.size)
+            yield values >= threshold, corner
 
     def of_classes(self, names) -> Detections:
         """Those of the named classes."""

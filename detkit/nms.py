@@ -24,11 +24,11 @@ def class_wise(
     over classes, and usually no look at more than the best thousand pairs.
 
     Args:
-        boxes: float [N, 4] yxyx, any scale.
+        boxes: float [N, 4] yxyx, any scale; or [N, C, 4], for every class its own ([N, 1, 4]: the same for all).
         scores: float [N, C].
         iou_threshold: a box is suppressed where its IoU with a better one is greater.
         score_threshold: pairs must score more than this.
-        keep: bool [N], boxes that may be returned; the others suppress, but are not returned.
+        keep: bool [N] (or [N, C], [N, 1]), boxes that may be returned; the others suppress, but are not returned.
 
     Returns:
         (indices [K], class_ids [K]) by falling score; ties go to the lower class, then to the lower index.
@@ -36,11 +36,14 @@ def class_wise(
     Source: `batch_multiclass_non_max_suppression` of the OD API.
     """
     boxes, scores = np.asarray(boxes, np.float32), np.asarray(scores, np.float32)
-    kept, used = _Kept(boxes, scores.shape[1], iou_threshold, max_per_class), []
+    boxes = np.broadcast_to(boxes if boxes.ndim == 3 else boxes[:, None], (*scores.shape, 4))
+    keep = np.True_ if keep is None else np.asarray(keep)
+    keep = np.broadcast_to(keep[:, None] if keep.ndim == 1 else keep, scores.shape)
+    kept, used = _Kept(boxes, iou_threshold, max_per_class), []
     for rows, columns in _by_falling_score(scores, score_threshold):
         for position in kept.walk(rows, columns):
             row, column = rows[position], columns[position]
-            if keep is None or keep[row]:
+            if keep[row, column]:
                 used.append((row, column))
                 if len(used) == max_total:
                     break
@@ -72,18 +75,18 @@ def _by_falling_score(scores, threshold):
 class _Kept:
     """The boxes kept so far, to be compared with the next chunk."""
 
-    def __init__(self, boxes, classes, threshold, limit):
-        self.boxes, self.threshold, self.limit = boxes, threshold, limit
-        self.counts = np.zeros(classes, np.int64)
+    def __init__(self, boxes, threshold, limit):
+        self.boxes, self.threshold, self.limit = boxes, threshold, limit  # boxes: [N, C, 4]
+        self.counts = np.zeros(boxes.shape[1], np.int64)
         self.rows, self.columns = [], []
 
     def walk(self, rows, columns):
         """The positions of a chunk's pairs that survive, one by one."""
-        boxes = self.boxes[rows]
+        boxes = self.boxes[rows, columns]
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         alive = self.counts[columns] < self.limit
         for row, column in zip(self.rows, self.columns, strict=True):
-            self._suppress(alive, boxes, areas, columns, self.boxes[row], column, 0)
+            self._suppress(alive, boxes, areas, columns, self.boxes[row, column], column, 0)
         position = 0
         while position < len(rows):
             step = np.argmax(alive[position:])

@@ -62,7 +62,12 @@ def _model(name: str, plan=None, train=None) -> list[Problem]:
         if plan is None or train is None or not train.classes:
             load.load(name)
             return []
-        detector, report = load.transplant(source, train.classes, keep_classes=plan.model.keep_classes)
+        detector, report = load.transplant(
+            source,
+            train.classes,
+            keep_classes=plan.model.keep_classes,
+            backbone=plan.model.backbone and locate(plan.model.backbone),
+        )
         selection = choose(detector, plan.train.tune)
     except DetkitError as error:
         return [_problem(error, name)]

@@ -70,7 +70,7 @@ class Step(NamedTuple):
         if self.kind != "bash":
             return self.kind == "yaml"
         checks_data = self.words[1] == "check" and self.words[2].endswith(".json")
-        return self.words[0] == "detkit" and (self.words[1] == "zoo" or checks_data)
+        return self.words[0] == "detkit" and (self.words[1] in ("data", "zoo") or checks_data)
 
 
 def blocks(page: Path) -> list[Step]:

@@ -14,6 +14,8 @@ SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # What a training run keeps beside the model. Slot variables hang below the variable they belong to.
 BOOKKEEPING = re.compile(r"(^|/)(save_counter|step|global_step)$|^optimizer/|/\.OPTIMIZER_SLOT/|^_optimizer/")
+# What every model of the OD API has, by one of these names.
+BACKBONES = ("_feature_extractor", "_feature_extractor_for_proposal_features")
 
 
 def open_checkpoint(path) -> Checkpoint:
@@ -108,7 +110,7 @@ class Checkpoint:
 
     def _walk(self, path: str) -> str | None:
         """The key that the object graph holds at the end of a path from the model's node."""
-        *names, last = path.split("/")
+        *names, last = object_names(path)
         node = self._model_node
         for name in names:
             node = self._edges.get((node, name))
@@ -130,19 +132,24 @@ class Checkpoint:
             if attribute.name == "VARIABLE_VALUE"
         }
         owners = [0] + [child.node_id for child in graph.nodes[0].children] if graph.nodes else []
-        models = [node for node in owners if (node, "_feature_extractor") in edges]
+        models = [node for node in owners if any((node, name) in edges for name in BACKBONES)]
         if models:
             named = edges.get((0, "model"))
             self._model_node = named if named in models else models[0]
             self._edges = edges
 
 
+def object_names(path: str) -> list[str]:
+    """The names of the objects along a path, which TensorFlow escapes in keys: "box.Sscale" is "box/scale"."""
+    return [re.sub(r"\.[.S]", lambda found: "." if found[0] == ".." else "/", part) for part in path.split("/")]
+
+
 def _root_prefix(keys) -> str:
     """ "model/", "" or whatever else the model hangs under."""
     for key in keys:
-        head, found, _ = key.partition("_feature_extractor/")
-        if found and head.count("/") <= 1:
-            return head
+        *_, first, second = ("", *key.split("/")[:2])
+        if second in BACKBONES:
+            return f"{first}/"
     return ""
 
 

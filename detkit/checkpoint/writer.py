@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from detkit.checkpoint.reader import object_names
 from detkit.errors import CheckpointError
 from detkit.io import atomic_write
 
@@ -69,7 +70,7 @@ def _tree(nodes, variable_names, make):
         if id(layer) not in leaves:
             values = {name: getattr(layer, name, None) for name in variable_names}
             leaves[id(layer)] = make(**{name: v.value for name, v in values.items() if v is not None})
-        *names, last = path.split("/")
+        *names, last = object_names(path)
         branch = branches
         for name in names:
             branch = branch.setdefault(name, {})

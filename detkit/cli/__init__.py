@@ -12,7 +12,7 @@ import click
 
 from detkit.errors import DetkitError
 
-COMMANDS = ("demo", "train", "eval", "predict", "check", "inspect", "zoo")
+COMMANDS = ("demo", "train", "eval", "predict", "check", "inspect", "propose", "data", "zoo")
 
 
 class Commands(click.Group):

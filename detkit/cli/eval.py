@@ -25,7 +25,7 @@ Examples:
     help="Leave out detections below this score. Above 0, AP is lower than the published kind.",
 )  # fmt: skip
 def eval(model: str, data: Path, json_file: Path | None, results: Path | None, score: float) -> None:
-    """Measure MODEL on DATA with the COCO metrics, class by class.
+    """Measure MODEL on DATA with the COCO metrics, class by class: boxes, and masks and keypoints where both have them.
 
     MODEL is a name of `detkit zoo list`, a model or run directory, or a COCO results file (then DATA is the
     COCO annotation file it belongs to). DATA is a COCO JSON file or a Pascal VOC folder.

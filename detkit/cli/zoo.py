@@ -45,10 +45,11 @@ def fetch(name: str, mirror: str | None, force: bool):
     """Download the model NAME into the cache and print its directory."""
     from detkit import zoo as models
 
-    click.echo(models.fetch(name, force=force, mirror=mirror))
-    entry = models.find(name)
+    directory, entry = models.fetch(name, force=force, mirror=mirror), models.find(name)
+    click.echo(directory)
     if not entry.buildable:
-        click.echo(f"{entry.name} can't be built by detkit yet; `detkit inspect` reads it.", err=True)
+        hint = f"`detkit inspect {directory / 'checkpoint'}` lists its variables."
+        click.echo(f"detkit can't build {entry.name}; {hint}", err=True)
 
 
 def _row(entry) -> dict:

@@ -12,15 +12,17 @@ from detkit.data.problems import Problem, format_problems
 __all__ = ["Dataset", "Example", "Problem", "check", "format_problems", "read", "write"]
 
 
-def read(path, format: str | None = None, images=None, strict: bool = True) -> Dataset:
-    """Read a dataset; no picture is opened.
+def read(path, format: str | None = None, images=None, strict: bool = True, **options) -> Dataset:
+    """Read a dataset; no picture is opened, unless the format lacks the pictures' sizes.
 
     Args:
-        path: a COCO JSON file, or a folder of Pascal VOC XML files or with annotations/ and images/ in it.
-        format: "coco" or "voc"; recognised from the content by default.
+        path: an annotation file, or a folder with annotations in it.
+        format: "coco", "csv", "cvat", "labelme", "openimages", "tfrecord", "voc" or "yolo"; recognised from the
+            content by default.
         images: the folder of the pictures, if they are not in one of the usual places; False if no picture
             will be needed, as for evaluating stored results.
         strict: raise if anything can't be used; otherwise leave it out and list it in `Dataset.problems`.
+        **options: what else a format knows: `columns` of csv, `split` of yolo.
 
     Raises:
         DataError: if the format can't be told or the file read; if strict, with all that can't be used.
@@ -29,11 +31,14 @@ def read(path, format: str | None = None, images=None, strict: bool = True) -> D
         >>> dataset = detkit.data.read("ducky/train.json")
     """
     module = formats.named(format) if format else formats.recognised(Path(path))
-    return module.read(path, images=images, strict=strict)
+    formats.check_options(module, options)
+    return module.read(path, images=images, strict=strict, **options)
 
 
 def write(dataset: Dataset, path, format: str) -> None:
-    """Write a dataset as "coco" (a JSON file) or "voc" (a folder of XML files); pictures are not copied.
+    """Write a dataset in a format of `read`; pictures are not copied, but TFRecord files hold them.
+
+    The path is a file for "coco", "csv", "cvat", "openimages" and "tfrecord", a folder for the others.
 
     Raises:
         DataError: for an unknown format, or a dataset that it can't hold.

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from detkit import boxes as box_math
+from detkit import masks
 from detkit.data import formats, images
 from detkit.data.dataset import Dataset, Example, size_problem
 from detkit.data.problems import Problem, format_problems
@@ -17,6 +19,7 @@ __all__ = ["Problem", "check", "format_problems"]
 
 INPUT_SIZE = 320  # pixels; the longer side of the smallest common model input
 SMALL = 8  # pixels at that input; such an object covers one cell of the finest feature map
+_AGREEING = 0.5  # IoU of a box and that of its mask
 _LISTED = 5  # names spelled out in a summary
 
 
@@ -24,8 +27,8 @@ def check(dataset, format: str | None = None, images=None) -> list[Problem]:
     """Everything that is wrong or worth knowing about a dataset, in one pass over its pictures.
 
     Besides what reading finds: pictures that don't open or have another size than annotated (EXIF rotation
-    included), one picture under two names, boxes given twice, very small objects, classes without boxes,
-    pictures without boxes, no boxes at all.
+    included), one picture under two names, boxes given twice, masks that are empty or elsewhere than their box, very
+    small objects, classes without boxes, pictures without boxes, no boxes at all.
 
     Args:
         dataset: a Dataset, or the path of one.
@@ -46,12 +49,13 @@ def check(dataset, format: str | None = None, images=None) -> list[Problem]:
     for example in dataset:
         problems += _picture_problems(example, seen)
         problems += _double_boxes(example, dataset.classes)
+        problems += _mask_problems(example)
     return problems + list(_summaries(dataset))
 
 
 def _picture_problems(example: Example, seen: dict[bytes, Example]) -> Iterator[Problem]:
     """Whether the picture opens, has the annotated size, and was not there before."""
-    if not isinstance(example.image, Path):
+    if isinstance(example.image, np.ndarray):
         return
     at = dict(file=example.source or None, image=str(example.image))
     try:
@@ -62,7 +66,8 @@ def _picture_problems(example: Example, seen: dict[bytes, Example]) -> Iterator[
     wrong_size = size_problem(example)
     if wrong_size:
         yield wrong_size
-    digest = hashlib.sha256(example.image.read_bytes()).digest()
+    content = example.image.read_bytes() if isinstance(example.image, Path) else example.image.read()
+    digest = hashlib.sha256(content).digest()
     first = seen.setdefault(digest, example)
     if first is not example:
         same = np.array_equal(first.boxes, example.boxes)
@@ -90,6 +95,30 @@ def _double_boxes(example: Example, classes: tuple[str, ...]) -> Iterator[Proble
             expected="each object once",
             fix="Delete one of them.",
         )
+
+
+def _mask_problems(example: Example) -> Iterator[Problem]:
+    """Masks without a pixel, and those whose own box is another than the annotated one."""
+    boxes = box_math.convert(example.boxes, "yxyx", "xyxy_abs", example.size)
+    for n, segmentation in enumerate(example.segmentations or ()):
+        if segmentation is None:
+            continue
+        own = box_math.convert(masks.bounding_box(segmentation, example.size), "xywh_abs", "xyxy_abs")
+        at = dict(file=example.source or None, image=example.label, box=n)
+        if own[0] >= own[2]:
+            fix = "Draw the outline again, or delete the segmentation."
+            yield Problem("warning", "A mask covers no pixel.", **at, expected="a pixel or more", fix=fix)
+            continue
+        margin = np.array([-1, -1, 1, 1])  # pixels; the smallest objects must not stumble over rounding
+        if box_math.iou(boxes[n : n + 1] + margin, own[None] + margin)[0, 0] < _AGREEING:
+            yield Problem(
+                "warning",
+                "A mask lies elsewhere than its box.",
+                **at,
+                got=f"a mask in {own.tolist()}, xmin, ymin, xmax, ymax in pixels",
+                expected=f"about {boxes[n].round(1).tolist()}, the box",
+                fix="Correct the one that is wrong; without a box in the annotation, detkit takes the mask's.",
+            )
 
 
 def _summaries(dataset: Dataset) -> Iterator[Problem]:

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from detkit import boxes as box_math
+from detkit import masks as mask_math
 from detkit.data import images
+from detkit.data.encoded import EncodedImage
 from detkit.data.problems import Problem
 from detkit.errors import DataError
 
@@ -30,21 +32,25 @@ class Example:
     """One picture and the objects in it.
 
     Attributes:
-        image: the path of a picture, or uint8 [H, W, 3] RGB.
+        image: the path of a picture, a picture inside another file, or uint8 [H, W, 3] RGB.
         boxes: float32 [N, 4], normalised [ymin, xmin, ymax, xmax], inside 0..1, of positive area.
         class_ids: int32 [N], zero-based indices into the dataset's classes.
         size: (height, width) in pixels, EXIF orientation applied, as the annotation gives it.
         crowd: bool [N], regions of many objects that neither training nor evaluation counts; none by default.
         difficult: bool [N], objects that VOC evaluation leaves out; none by default.
         area: float32 [N], the annotation's own areas in square pixels; NaN where it gives none.
+        segmentations: for each object its COCO segmentation as the annotation gives it, None for an object without;
+            or None if there are none at all. `masks` decodes them.
+        keypoints: float32 [N, K, 2], normalised (y, x), or None.
+        keypoint_visibility: int8 [N, K]: 0 not labelled, 1 hidden, 2 visible; where there are keypoints, 2 by default.
         image_id: the annotation's id of the picture.
         source: where the annotation came from, for messages.
 
     Raises:
-        DataError: if an array has the wrong shape or a box is not as above.
+        DataError: if an array has the wrong shape, or a box, a segmentation or a keypoint is not as above.
     """
 
-    image: Path | np.ndarray
+    image: Path | EncodedImage | np.ndarray
     boxes: np.ndarray
     class_ids: np.ndarray
     size: tuple[int, int]
@@ -53,12 +59,15 @@ class Example:
     area: np.ndarray | None = None
     image_id: int | str = ""
     source: str = ""
+    segmentations: tuple | None = None
+    keypoints: np.ndarray | None = None
+    keypoint_visibility: np.ndarray | None = None
 
     def __post_init__(self):
         set_ = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         if isinstance(self.image, np.ndarray):
             self._check_pixels()
-        else:
+        elif not isinstance(self.image, EncodedImage):
             set_("image", Path(self.image))
         set_("size", (int(self.size[0]), int(self.size[1])))
         boxes = np.array(self.boxes, np.float32)
@@ -82,6 +91,28 @@ class Example:
         )
         for name, dtype, fill in columns:
             set_(name, _column(self, name, dtype, fill))
+        if self.segmentations is not None:
+            set_("segmentations", tuple(self.segmentations))
+            self._check_segmentations()
+        if self.keypoints is not None or self.keypoint_visibility is not None:
+            for name, values in zip(("keypoints", "keypoint_visibility"), _checked_keypoints(self), strict=True):
+                values.setflags(write=False)
+                set_(name, values)
+
+    def _check_segmentations(self):
+        given = self.segmentations
+        if len(given) != len(self):
+            what = "segmentations differs in length from the boxes."
+            raise DataError(what, where=self.label, got=len(given), expected=len(self))
+        for i, segmentation in enumerate(given):
+            try:
+                if segmentation is not None:
+                    mask_math.check(segmentation, self.size)
+            except DataError as error:
+                where = f"{self.label}, box {i}"
+                raise DataError(
+                    error.what, where=where, got=error.got, expected=error.expected, fix=error.fix
+                ) from None
 
     def _check_pixels(self):
         shape, dtype = self.image.shape, self.image.dtype
@@ -96,10 +127,18 @@ class Example:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def masks(self) -> np.ndarray:
+        """bool [N, H, W]: the pixels of each object, none where it has no segmentation."""
+        decoded = np.zeros((len(self), *self.size), bool)
+        for i, segmentation in enumerate(self.segmentations or ()):
+            if segmentation is not None:
+                decoded[i] = mask_math.decode(segmentation, self.size)
+        return decoded
+
     @property
     def label(self) -> str:
         """What to call this example in messages: the path of its picture, or its source and id."""
-        if isinstance(self.image, Path):
+        if not isinstance(self.image, np.ndarray):
             return str(self.image)
         return " ".join(str(part) for part in (self.source, self.image_id) if part != "") or "an image array"
 
@@ -117,6 +156,23 @@ class Example:
             problem = size_problem(self)
             raise DataError(problem.what, **problem.details())
         return pixels
+
+
+def _checked_keypoints(example: Example) -> tuple[np.ndarray, np.ndarray]:
+    """Copies of an example's keypoints and their visibility; DataError if they are not what they should be."""
+    keypoints, n = example.keypoints, len(example.boxes)
+    keypoints = np.array(np.nan if keypoints is None else keypoints, np.float32)
+    if keypoints.ndim != 3 or len(keypoints) != n or keypoints.shape[2] != 2 or not np.isfinite(keypoints).all():
+        got = f"shape {keypoints.shape}, {np.count_nonzero(~np.isfinite(keypoints))} values not finite"
+        what, expected = "These are no keypoints of the boxes.", f"finite [{n}, K, 2]"
+        raise DataError(what, where=example.label, got=got, expected=expected)
+    visibility = example.keypoint_visibility
+    visibility = np.array(np.full(keypoints.shape[:2], 2) if visibility is None else visibility, np.int8)
+    if visibility.shape != keypoints.shape[:2] or not np.isin(visibility, (0, 1, 2)).all():
+        what = "The visibility of the keypoints is not as it should be."
+        got = f"shape {visibility.shape}, values {np.unique(visibility)[:5].tolist()}"
+        raise DataError(what, where=example.label, got=got, expected=f"0, 1 or 2, shape {keypoints.shape[:2]}")
+    return keypoints, visibility
 
 
 def size_problem(example: Example) -> Problem | None:
@@ -155,9 +211,12 @@ class Dataset:
         label_ids: the label-map or category id of each class, gaps and all; 1, 2, ... by default.
         name: what to call the dataset in messages and reports.
         problems: what reading found and put right, or left out.
+        keypoint_names: what the keypoints of an object are called, K names, or none.
+        skeleton: pairs of indices of keypoints, the lines between them.
 
     Raises:
-        DataError: if two classes share a name or an id, or an example has a class id without a name.
+        DataError: if two classes share a name or an id, an example has a class id without a name, or the numbers of
+            keypoints differ.
 
     Example:
         >>> train = data.sample(10, seed=0)
@@ -169,10 +228,13 @@ class Dataset:
     label_ids: tuple[int, ...] = ()
     name: str = "dataset"
     problems: tuple[Problem, ...] = field(default=(), repr=False)
+    keypoint_names: tuple[str, ...] = ()
+    skeleton: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self):
-        for name in ("examples", "classes", "label_ids", "problems"):
+        for name in ("examples", "classes", "label_ids", "problems", "keypoint_names"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "skeleton", tuple(tuple(map(int, pair)) for pair in self.skeleton))
         if not self.label_ids:
             object.__setattr__(self, "label_ids", tuple(range(1, len(self.classes) + 1)))
         if len(self.label_ids) != len(self.classes):
@@ -195,6 +257,34 @@ class Dataset:
                     got=f"ids {ids.min()}..{ids.max()}",
                     expected=f"0..{len(self.classes) - 1}",
                 )
+        self._check_keypoints()
+
+    def _check_keypoints(self):
+        counts = {example.keypoints.shape[1]: example for example in self if example.keypoints is not None}
+        known = len(self.keypoint_names) or next(iter(counts), 0)
+        for count, example in counts.items():
+            if count != known:
+                what = "An example has another number of keypoints than the dataset."
+                raise DataError(what, where=f"{self.name}: {example.label}", got=count, expected=known)
+        ends = {end for pair in self.skeleton for end in pair}
+        if any(len(pair) != 2 for pair in self.skeleton) or (known and not ends <= set(range(known))):
+            what = "The skeleton is not pairs of indices of keypoints."
+            raise DataError(what, where=self.name, got=str(self.skeleton)[:80], expected=f"pairs of 0..{known - 1}")
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether any object has a segmentation."""
+        return any(each is not None for example in self for each in example.segmentations or ())
+
+    @property
+    def has_keypoints(self) -> bool:
+        """Whether any object has a labelled keypoint."""
+        return any(example.keypoints is not None and example.keypoint_visibility.any() for example in self)
+
+    @property
+    def keypoint_count(self) -> int:
+        """How many keypoints an object has, K; 0 if there are none."""
+        return next((e.keypoints.shape[1] for e in self if e.keypoints is not None), len(self.keypoint_names))
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -260,4 +350,5 @@ class Dataset:
 
 def _identity(example: Example):
     """What makes two examples the same picture: its path, or for arrays the array itself."""
-    return str(example.image.absolute()) if isinstance(example.image, Path) else id(example.image)
+    image = example.image
+    return str(image.absolute()) if isinstance(image, Path) else id(image) if isinstance(image, np.ndarray) else image

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detkit.data.encoded import EncodedImage
 from detkit.errors import MediaError
 from detkit.io import unreadable
 
@@ -64,6 +65,8 @@ def _opened(source):
     """A Pillow image of which only the header has been read, and the source's name for messages."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         name, file = f"<{len(source)} bytes>", io.BytesIO(source)
+    elif isinstance(source, EncodedImage):
+        name, file = source, io.BytesIO(source.read())
     else:
         name = Path(source)
         try:
@@ -149,7 +152,7 @@ def decode(source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     palette and CMYK pictures become RGB, 16-bit ones keep their upper 8 bits, transparent ones lie on white.
 
     Args:
-        source: a path, or the bytes of a file.
+        source: a path, the bytes of a file, or a picture inside another file.
         max_pixels: larger pictures are refused before they are decoded.
 
     Returns:

@@ -37,6 +37,21 @@ def _boxes(axes, extent, size):
     return (corners / np.tile(np.asarray(size, np.float64), 2)).reshape(-1, 4).astype(np.float32)
 
 
+def grid(cells, generator) -> np.ndarray:
+    """Anchors of one map in pixels, not clipped: row by row, cell by cell, aspect ratio by aspect ratio, then scale.
+
+    Args:
+        cells: (rows, columns) of the map.
+        generator: the typed `grid_anchor_generator` message.
+    """
+    scales = np.tile(generator.scales, len(generator.aspect_ratios))
+    ratios = np.sqrt(np.repeat(generator.aspect_ratios, len(generator.scales)))
+    extent = np.stack([scales / ratios * generator.height, scales * ratios * generator.width], axis=1)
+    steps = ((generator.height_stride, generator.height_offset), (generator.width_stride, generator.width_offset))
+    axes = [np.arange(n) * stride + offset for n, (stride, offset) in zip(cells, steps, strict=True)]
+    return _boxes(axes, extent, (1.0, 1.0))
+
+
 def ssd_shapes(generator) -> list:
     """[(scale, aspect ratio), ...] for every feature map, from a typed `ssd_anchor_generator` message."""
     count = generator.num_layers

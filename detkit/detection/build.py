@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from detkit.detection import ssd
+from detkit.detection import center_extractors, center_net, faster_rcnn, ssd
 from detkit.detection.detector import Detector
+from detkit.detection.mask_rcnn import MaskRCNN
 from detkit.errors import ConfigError
 from detkit.pipeline import od_config
 
-# Meta-architecture -> (the class that builds it, the feature extractors it knows).
-FAMILIES = {"ssd": (ssd.SSD, ssd.TYPES)}
+
+def _two_or_three_stages(config, *options) -> Detector:
+    stages = od_config.meta_architecture(config).number_of_stages
+    return (MaskRCNN if stages == 3 else faster_rcnn.FasterRCNN)(config, *options)
+
+
+# Meta-architecture -> (what builds it, the feature extractors it knows).
+FAMILIES = {
+    "ssd": (ssd.SSD, ssd.TYPES),
+    "faster_rcnn": (_two_or_three_stages, faster_rcnn.TYPES),
+    "center_net": (center_net.CenterNet, center_extractors.TYPES),
+}
 
 
 def build(config, classes=None, label_ids=None, name: str | None = None) -> Detector:

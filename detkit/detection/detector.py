@@ -165,6 +165,15 @@ class Detector:
         """{path of a variable that has columns for every class: ClassColumns}."""
         raise NotImplementedError
 
+    @property
+    def unneeded(self) -> tuple:
+        """Regular expressions over the checkpoint keys of parts that the architecture may have and this one lacks."""
+        return ()
+
+    def files(self) -> dict:
+        """{name: text} of what its model directory holds beside config, label map and checkpoint."""
+        return {}
+
     def freeze_batch_norm(self, frozen: bool = True) -> None:
         """Sets whether batch norms use their moving statistics (always so outside of training)."""
         for layer in self.nodes.values():
@@ -189,7 +198,8 @@ class Detector:
 
     def regularization_loss(self):
         """The sum of the L2 penalties that the config asks for, a scalar."""
-        return tf.add_n([layer.l2_term() for layer in self.paths().values() if getattr(layer, "l2_count", 0)])
+        terms = [layer.l2_term() for layer in self.paths().values() if getattr(layer, "l2_count", 0)]
+        return tf.add_n(terms) if terms else tf.zeros([])
 
     def run(self, state: dict, start: int = 0, stop: int | None = None) -> dict:
         """Runs the stages start..stop over a state."""

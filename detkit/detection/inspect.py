@@ -27,7 +27,7 @@ def inspect(model, *, reset=(), classes=(), variables: bool = False) -> str:
         return _checkpoint(reader.open_checkpoint(model), variables)
     source = locate(model)
     names = tuple(classes) or source.classes
-    detector = build(load.with_class_count(source.config, len(names)), names, name=source.name)
+    detector = build(load.for_classes(source.config, names), names, name=source.name)
     checkpoint = reader.open_checkpoint(source.checkpoint)
     plan = load.replacing_classes(detector, reset=reset) if names != source.classes else surgery.Plan(tuple(reset))
     report = surgery.examine(detector, checkpoint, plan)

@@ -25,7 +25,8 @@ class Hyperparameters:
     Attributes:
         activation: a key of ACTIVATIONS.
         l2: the factor of the summed squares; half of the config's weight, as `keras.regularizers.l2` there.
-        initializer: (kind, mean, stddev) for kernels; kind is "normal", "truncated_normal", "he" or "glorot".
+        initializer: (kind, mean, stddev) for kernels; kind is "normal", "truncated_normal", "he", "fan_out"
+            or "glorot".
         batch_norm: whether convolutions are followed by a batch norm.
         epsilon, momentum, scale: of the batch norm.
         force_bias: whether convolutions have a bias even before a batch norm.
@@ -44,6 +45,15 @@ class Hyperparameters:
     def from_config(cls, hyperparams) -> Hyperparameters:
         """Those of a typed `conv_hyperparams` message."""
         norm = hyperparams.batch_norm
+        others = hyperparams.sync_batch_norm or hyperparams.group_norm
+        if others is not None or (norm is not None and not norm.center):
+            raise ConfigError(
+                "detkit has batch norms with an offset only.",
+                where="conv_hyperparams",
+                got="sync_batch_norm, group_norm or center: false",
+                expected="batch_norm with center: true, or none",
+                fix="Use a config of the TF2 Detection Model Zoo.",
+            )
         return cls(
             activation=_known_activation(hyperparams.activation),
             l2=_l2(hyperparams.regularizer),
@@ -91,7 +101,10 @@ def draw_kernel(initializer: tuple, shape: tuple, rng: np.random.Generator) -> n
     values = rng.standard_normal(shape)
     if kind == "he":
         return (values * np.sqrt(2.0 / max(1, np.prod(shape[:-1])))).astype(np.float32)
-    if kind == "truncated_normal":
+    if kind == "fan_out":
+        # Without its tails a normal distribution is narrower.
+        stddev = np.sqrt(2.0 / (np.prod(shape[:-2]) * shape[-1])) / 0.87962566
+    if kind in ("truncated_normal", "fan_out"):
         while (far := np.abs(values) > 2.0).any():
             values[far] = rng.standard_normal(int(far.sum()))
     return (mean + stddev * values).astype(np.float32)
@@ -128,6 +141,13 @@ class Norm(keras.layers.Layer):
             scale = scale * self.gamma
         return scale, self.beta - self.moving_mean * scale
 
+    def alone(self, x):
+        """The norm where no convolution that it could be folded into comes before it. x: [B, H, W, C]."""
+        if not self.frozen:
+            return self(x)
+        scale, offset = self.scale_and_offset()
+        return x * scale + offset
+
     def call(self, x):
         """Normalises with the batch's own statistics, and moves the moving ones. x: [B, H, W, C]."""
         mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
@@ -140,40 +160,19 @@ class Norm(keras.layers.Layer):
         return tf.nn.batch_normalization(x, mean, variance, tf.convert_to_tensor(self.beta), gamma, self.epsilon)
 
 
-class Conv(keras.layers.Layer):
-    """A dense, depthwise or separable convolution with explicit input channels.
+class Kernels(keras.layers.Layer):
+    """What layers with kernels and biases have in common: how they start, and their L2 term.
 
     Args:
-        channels: input channels.
-        filters: output channels (ignored when depthwise).
-        size: kernel height and width.
-        stride: in both directions.
-        kind: "dense", "depthwise" or "separable" (depthwise without bias, then 1x1).
-        bias: whether it has one.
         hyper: initializer and L2 factor.
-        padding: "SAME", or the number of zero pixels on every side.
-        regularized: the kinds of kernel that the L2 term covers.
+        regularized: the variables that the L2 term covers, by default the kernel.
     """
 
-    def __init__(
-        self, channels, filters, size=1, stride=1, *, kind="dense", bias=False, hyper, padding="SAME", regularized=None
-    ):
+    def __init__(self, hyper: Hyperparameters, regularized=None):
         super().__init__()
-        self.kind, self.stride, self.hyper = kind, stride, hyper
-        self.filters = channels if kind == "depthwise" else filters
-        self.padding = padding if padding == "SAME" else [[0, 0], [padding] * 2, [padding] * 2, [0, 0]]
+        self.hyper, self.bias_prior = hyper, 0.0
         self.regularized = ("kernel",) if regularized is None else regularized
         self.kernel = self.depthwise_kernel = self.pointwise_kernel = self.bias = None
-        if kind == "dense":
-            self.kernel = self._weight("kernel", (size, size, channels, filters))
-        else:
-            self.depthwise_kernel = self._weight("depthwise_kernel", (size, size, channels, 1))
-        if kind == "separable":
-            self.pointwise_kernel = self._weight("pointwise_kernel", (1, 1, channels, filters))
-        if bias:
-            self.bias = self._weight("bias", (self.filters,))
-        self.bias_prior = 0.0
-        self.built = True
 
     def _weight(self, name, shape):
         return self.add_weight(name=name, shape=shape, initializer="zeros")
@@ -189,7 +188,7 @@ class Conv(keras.layers.Layer):
         return draw_kernel(self.hyper.initializer if configured else ("glorot", 0.0, 1.0), shape, rng)
 
     def l2_term(self):
-        """The L2 penalty of this layer's kernels, a scalar."""
+        """The L2 penalty of this layer, a scalar."""
         kernels = [getattr(self, name) for name in self.regularized if getattr(self, name) is not None]
         return self.hyper.l2 * sum(tf.reduce_sum(tf.square(tf.convert_to_tensor(kernel))) for kernel in kernels)
 
@@ -197,6 +196,56 @@ class Conv(keras.layers.Layer):
     def l2_count(self) -> int:
         """How many variables the L2 penalty covers."""
         return sum(getattr(self, name) is not None for name in self.regularized) if self.hyper.l2 else 0
+
+
+class Dense(Kernels):
+    """A fully connected layer with a bias: [..., channels] -> [..., filters]."""
+
+    def __init__(self, channels: int, filters: int, *, hyper: Hyperparameters, regularized=None):
+        super().__init__(hyper, regularized)
+        self.kernel = self._weight("kernel", (channels, filters))
+        self.bias = self._weight("bias", (filters,))
+        self.filters, self.built = filters, True
+
+    def call(self, x):
+        return tf.matmul(x, tf.convert_to_tensor(self.kernel)) + self.bias
+
+
+class Conv(Kernels):
+    """A dense, depthwise or separable convolution with explicit input channels.
+
+    Args:
+        channels: input channels.
+        filters: output channels (ignored when depthwise).
+        size: kernel height and width, or (height, width).
+        stride: in both directions.
+        kind: "dense", "depthwise", "separable" (depthwise without bias, then 1x1) or "transposed" (dense, and `stride`
+            enlarges; its kernel is [h, w, filters, channels]).
+        bias: whether it has one.
+        hyper: initializer and L2 factor.
+        padding: "SAME", or the number of zero pixels on every side.
+        regularized: the kinds of kernel that the L2 term covers.
+    """
+
+    def __init__(
+        self, channels, filters, size=1, stride=1, *, kind="dense", bias=False, hyper, padding="SAME", regularized=None
+    ):
+        super().__init__(hyper, regularized)
+        self.kind, self.stride = kind, stride
+        self.filters = channels if kind == "depthwise" else filters
+        self.padding = padding if padding == "SAME" else [[0, 0], [padding] * 2, [padding] * 2, [0, 0]]
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        if kind == "dense":
+            self.kernel = self._weight("kernel", (*size, channels, filters))
+        elif kind == "transposed":
+            self.kernel = self._weight("kernel", (*size, filters, channels))
+        else:
+            self.depthwise_kernel = self._weight("depthwise_kernel", (*size, channels, 1))
+        if kind == "separable":
+            self.pointwise_kernel = self._weight("pointwise_kernel", (1, 1, channels, filters))
+        if bias:
+            self.bias = self._weight("bias", (self.filters,))
+        self.built = True
 
     def call(self, x, norm: Norm | None = None, activation: str = "NONE"):
         """Convolution, then `norm`, then the activation. x: [B, H, W, channels] -> [B, H', W', filters]."""
@@ -215,8 +264,9 @@ class Conv(keras.layers.Layer):
             y = self._dense(x, _scaled(self.kernel, scale))
         elif self.kind == "depthwise":
             # The depthwise kernel is [h, w, C, 1]: the channel axis is the third.
-            kernel = tf.convert_to_tensor(self.depthwise_kernel)
-            y = self._depthwise(x, kernel if scale is None else kernel * scale[:, None])
+            y = self._depthwise(x, _scaled(self.depthwise_kernel, None if scale is None else scale[:, None]))
+        elif self.kind == "transposed":
+            y = self._transposed(x, _scaled(self.kernel, None if scale is None else scale[:, None]))
         else:
             y = self._depthwise(x, tf.convert_to_tensor(self.depthwise_kernel))
             y = tf.nn.conv2d(y, _scaled(self.pointwise_kernel, scale), 1, "SAME")
@@ -231,6 +281,12 @@ class Conv(keras.layers.Layer):
 
     def _dense(self, x, kernel):
         return tf.nn.conv2d(x, kernel, self.stride, self.padding)
+
+    def _transposed(self, x, kernel):
+        batch, size = tf.shape(x)[:1], tf.shape(x)[1:3] * self.stride
+        y = tf.nn.conv2d_transpose(x, kernel, tf.concat([batch, size, [self.filters]], 0), self.stride, self.padding)
+        sides = [None if n is None else n * self.stride for n in x.shape[1:3]]
+        return tf.ensure_shape(y, [None, *sides, self.filters])
 
     def _depthwise(self, x, kernel):
         return tf.nn.depthwise_conv2d(x, kernel, [1, self.stride, self.stride, 1], self.padding)

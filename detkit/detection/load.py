@@ -10,10 +10,14 @@ import numpy as np
 
 from detkit.checkpoint import reader, surgery, writer
 from detkit.data import labelmap
+from detkit.detection import borrow, mask_rcnn, pose
 from detkit.detection.build import build
 from detkit.detection.detector import VARIABLES, Detector
+from detkit.io import atomic_write
 from detkit.pipeline import od_config
 from detkit.zoo.source import ModelSource, locate
+
+AVERAGED = ("head/box_head", "head/mask_head")  # parts of which new classes get the mean of the known ones
 
 
 def load(model, checkpoint=None) -> Detector:
@@ -34,7 +38,9 @@ def load(model, checkpoint=None) -> Detector:
     return detector
 
 
-def transplant(source: ModelSource, classes, *, init="prior", keep_classes=False, reset=(), seed=0) -> tuple:
+def transplant(
+    source: ModelSource, classes, *, init="prior", keep_classes=False, reset=(), seed=0, backbone=None
+) -> tuple:
     """A detector for other classes on the weights of a pretrained one.
 
     Backbone, neck, towers and box head are restored. The class head is restored too if the classes are the same;
@@ -47,6 +53,8 @@ def transplant(source: ModelSource, classes, *, init="prior", keep_classes=False
             `detkit.training.imprint` has trained features to read.
         reset: further parts or regular expressions over paths that start afresh.
         seed: of what starts afresh.
+        backbone: another model's ModelSource, from which only the backbone is taken, and then nothing else from
+            anywhere: of `source` its config alone counts.
 
     Returns:
         (detector, the surgery's report).
@@ -54,40 +62,45 @@ def transplant(source: ModelSource, classes, *, init="prior", keep_classes=False
     classes = tuple(classes)
     if keep_classes:
         classes = source.classes + tuple(name for name in classes if name not in source.classes)
-    detector = build(with_class_count(source.config, len(classes)), classes, name=source.name)
+    detector = build(for_classes(source.config, classes), classes, name=source.name)
     detector.initialize(detector.variables(), seed)
+    if backbone is not None:
+        return detector, borrow.restore_backbone(detector, reader.open_checkpoint(backbone.checkpoint), seed)
     plan = surgery.Plan(reset=tuple(reset))
     if keep_classes:
-        plan = surgery.Plan(tuple(reset), convert=_widening(detector))
+        plan = surgery.Plan(tuple(reset), detector.unneeded, _widening(detector))
     elif classes != source.classes:
         plan = replacing_classes(detector, init, reset)
     report = surgery.apply(detector, reader.open_checkpoint(source.checkpoint), plan, seed)
     return detector, report
 
 
-def with_class_count(config, count: int):
-    """The config with another number of classes."""
-    return od_config.with_changes(config, {f"model.{od_config.architecture(config)}.num_classes": count})
+def for_classes(config, classes):
+    """The config for other classes: their number, and no keypoints where no class has them."""
+    family = od_config.architecture(config)
+    config = mask_rcnn.with_depth(config) if family == "faster_rcnn" else config
+    config = od_config.with_changes(config, {f"model.{family}.num_classes": len(classes)})
+    return pose.for_classes(config, classes) if family == "center_net" else config
 
 
 def replacing_classes(detector, init: str = "prior", reset=()) -> surgery.Plan:
     """The plan for classes that the checkpoint does not know.
 
-    What has columns for the classes starts afresh, but for the boxes of a head that predicts them class by class: each
-    new class starts from the mean of the known ones.
+    What has columns for the classes starts afresh, but for the boxes and masks of heads that predict them class by
+    class: each new class starts from the mean of the known ones.
 
     Args:
         detector: with the new classes.
         init, reset: as for `transplant`.
     """
     parts, columns = detector.part_of(), detector.class_columns()
-    boxes = {path for path in columns if parts[path] == "head/box_head"}
+    boxes = {path for path in columns if parts[path] in AVERAGED}
     afresh = {path: None for path in columns if path not in boxes}
     if init == "prior":
         afresh |= {path: None for path, part in parts.items() if part == "head/class_head"}
     count = len(detector.classes)
     convert = {path: partial(_mean_of_classes, columns=columns[path], count=count) for path in boxes}
-    return surgery.Plan((*(f"^{re.escape(path)}$" for path in afresh), *reset), convert=convert)
+    return surgery.Plan((*(f"^{re.escape(path)}$" for path in afresh), *reset), detector.unneeded, convert)
 
 
 def _widening(detector) -> dict:
@@ -96,7 +109,7 @@ def _widening(detector) -> dict:
     conversions = {}
     for path, columns in detector.class_columns().items():
         fresh, count = variables[path].numpy(), len(detector.classes)
-        as_boxes = parts[path] == "head/box_head"
+        as_boxes = parts[path] in AVERAGED
         conversions[path] = partial(_widened, fresh=fresh, columns=columns, count=count, mean=as_boxes)
     return conversions
 
@@ -118,11 +131,14 @@ def _mean_of_classes(stored: np.ndarray, columns, count: int) -> np.ndarray:
 
 
 def save(detector: Detector, directory) -> None:
-    """Writes a zoo-style model directory: pipeline.config, label_map.pbtxt, checkpoint/ckpt-0."""
+    """Writes a zoo-style model directory: pipeline.config, label_map.pbtxt, checkpoint/ckpt-0, `Detector.files`."""
     directory = Path(directory)
     save_checkpoint(detector, directory / "checkpoint")
     od_config.write(detector.config, directory / "pipeline.config")
     labelmap.write(directory / "label_map.pbtxt", dict(zip(detector.label_ids, detector.classes, strict=True)))
+    for name, text in detector.files().items():
+        with atomic_write(directory / name) as file:
+            file.write(text)
 
 
 def save_checkpoint(detector: Detector, directory) -> None:

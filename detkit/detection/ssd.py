@@ -1,6 +1,7 @@
 """The SSD family: one-stage detectors over a pyramid (or a chain) of feature maps.
 
-Source: Liu et al., "SSD", 2016; Lin et al., "Focal loss", 2017; `ssd_meta_arch` of the OD API.
+EfficientDet is one of them. Sources: Liu et al., "SSD", 2016; Lin et al., "Focal loss", 2017; Tan et al.,
+"EfficientDet", 2020; `ssd_meta_arch` of the OD API.
 """
 
 from __future__ import annotations
@@ -9,29 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from detkit import nms
-from detkit.detection import anchors, box_coder, losses, targets
-from detkit.detection.backbones.common import Block, number_layers
-from detkit.detection.backbones.mobilenet import mobilenet_v1, mobilenet_v2
-from detkit.detection.backbones.resnet import resnet_v1
+from detkit.detection import anchors, box_coder, feature_extractors, losses, ssd_support, targets
+from detkit.detection.backbones.common import Block
 from detkit.detection.detector import TRUTH, ClassColumns, Detector, Found, Stage, truth_of
 from detkit.detection.heads.convolutional import ConvolutionalHead
 from detkit.detection.heads.weight_shared import WeightSharedHead
-from detkit.detection.layers import Hyperparameters
-from detkit.detection.necks.fpn import FPN
-from detkit.detection.necks.ssd_maps import SSDMaps
-from detkit.errors import ConfigError
 
-# feature_extractor.type -> (backbone, {level: the block whose output is that level}).
-PYRAMIDS = {
-    "ssd_mobilenet_v1_fpn_keras": ("mobilenet_v1", {3: "conv_pw_5", 4: "conv_pw_11", 5: "conv_pw_13"}),
-    "ssd_mobilenet_v2_fpn_keras": ("mobilenet_v2", {3: "block_5", 4: "block_12", 5: "out"}),
-    "ssd_resnet50_v1_fpn_keras": ("resnet50", {3: "conv3_block4", 4: "conv4_block6", 5: "conv5_block3"}),
-    "ssd_resnet101_v1_fpn_keras": ("resnet101", {3: "conv3_block4", 4: "conv4_block23", 5: "conv5_block3"}),
-    "ssd_resnet152_v1_fpn_keras": ("resnet152", {3: "conv3_block8", 4: "conv4_block36", 5: "conv5_block3"}),
-}
-CHAINS = {"ssd_mobilenet_v2_keras": ("mobilenet_v2", {0: "block_13_expand", 1: "out"})}
-TYPES = PYRAMIDS | CHAINS
-IMAGENET_MEAN = (123.68, 116.779, 103.939)
+TYPES = feature_extractors.TYPES
 
 
 class SSD(Detector):
@@ -40,45 +25,39 @@ class SSD(Detector):
     def __init__(self, config, classes, label_ids=None, name="ssd"):
         super().__init__(config, classes, label_ids, name)
         self.ssd = self.meta
-        extractor = self.ssd.feature_extractor
-        self.backbone_name, taps = TYPES[extractor.type]
-        _reject_unsupported(self.ssd)
+        ssd_support.check(self.ssd)
         self.columns = len(self.classes) + int(self.ssd.add_background_class)
-        self.backbone = _backbone(self.backbone_name, extractor)
-        channels = {level: _block(self.backbone, block).filters for level, block in taps.items()}
-        if extractor.type in PYRAMIDS:
-            channels = {level: c for level, c in channels.items() if level >= extractor.fpn.min_level}
-        self.neck, self.head = self._neck_and_head(extractor, channels)
-        self.stages = self._stages({block: level for level, block in taps.items() if level in channels})
-        self.parts = {"backbone": [layer for block in self.backbone for layer in block.layers]}
-        self.parts["neck"] = list(self.neck.nodes().values())
+        self.backbone = feature_extractors.backbone(self.ssd.feature_extractor)
+        self.neck = feature_extractors.neck(self.ssd.feature_extractor, self.backbone.channels)
+        self.head = self._head()
+        self.stages = self._stages()
+        self.parts = {"backbone": self.backbone.layers, "neck": list(self.neck.nodes().values())}
         self.parts |= {f"head/{part}": layers for part, layers in self.head.parts().items()}
-        prefix = "_feature_extractor/classification_backbone"
-        self.nodes = number_layers(self.backbone, prefix) | self.neck.nodes() | self.head.nodes()
+        self.nodes = self.backbone.nodes | self.neck.nodes() | self.head.nodes()
         self._anchors: dict = {}
 
-    def _neck_and_head(self, extractor, channels):
-        hyper, predictor = Hyperparameters.from_config(extractor.conv_hyperparams), self.ssd.box_predictor
-        if extractor.type in PYRAMIDS:
-            depth, separable = extractor.fpn.additional_layer_depth, extractor.use_depthwise
-            neck = FPN(channels, depth, extractor.fpn.max_level, separable, hyper)
-            per_cell = len(self._generator.aspect_ratios) * self._generator.scales_per_octave
-            shared = predictor.weight_shared_convolutional_box_predictor
-            return neck, WeightSharedHead(shared, neck.levels, depth, per_cell, self.columns)
-        neck = SSDMaps(channels, hyper, extractor.depth_multiplier, extractor.min_depth, extractor.use_depthwise)
-        counts = [len(cell) for cell in anchors.ssd_shapes(self._generator)]
-        return neck, ConvolutionalHead(predictor.convolutional_box_predictor, neck.channels, counts, self.columns)
+    def _head(self):
+        predictor, neck = self.ssd.box_predictor, self.neck
+        if predictor.convolutional_box_predictor is not None:
+            counts = [len(cell) for cell in anchors.ssd_shapes(self._generator)]
+            return ConvolutionalHead(predictor.convolutional_box_predictor, neck.channels, counts, self.columns)
+        per_cell = len(self._generator.aspect_ratios) * self._generator.scales_per_octave
+        shared = predictor.weight_shared_convolutional_box_predictor
+        return WeightSharedHead(shared, neck.levels, neck.depth, per_cell, self.columns)
 
     @property
     def _generator(self):
         generator = self.ssd.anchor_generator
         return generator.multiscale_anchor_generator or generator.ssd_anchor_generator
 
-    def _stages(self, taps: dict) -> list[Stage]:
+    def _stages(self) -> list[Stage]:
+        levels = {block.name: level for level, block in self.backbone.taps.items()}
+        blocks = self.backbone.blocks
         stages = [
-            Stage(f"backbone/{block.name}", tuple(block.layers), _backbone_stage(block, taps.get(block.name)))
-            for block in self.backbone
-        ]
+            Stage(f"backbone/{block.name}", tuple(block.layers),
+                  _backbone_stage(block, levels.get(block.name), block is blocks[-1]))
+            for block in blocks
+        ]  # fmt: skip
         parts = self.head.parts()
 
         def neck(state):
@@ -113,9 +92,7 @@ class SSD(Detector):
 
     def normalize(self, x):
         """As `Detector.normalize`."""
-        if self.backbone_name.startswith("resnet"):
-            return x - tf.constant(IMAGENET_MEAN)
-        return x * (2.0 / 255.0) - 1.0
+        return self.backbone.normalize(x)
 
     def anchors(self, size: tuple[int, int]) -> np.ndarray:
         """The anchors [A, 4] for a padded input of this (height, width)."""
@@ -263,29 +240,14 @@ class SSD(Detector):
         return found
 
 
-def _backbone(name: str, extractor) -> list[Block]:
-    overriding = extractor.override_base_feature_extractor_hyperparams
-    hyper = Hyperparameters.from_config(extractor.conv_hyperparams)
-    if name.startswith("resnet"):
-        # What the OD API's resnet_v1 takes where the config does not override.
-        own = Hyperparameters("RELU", l2=5e-5, epsilon=1e-5, momentum=0.999)
-        return resnet_v1(int(name[6:]), hyper if overriding else own)
-    own = Hyperparameters("RELU_6", epsilon=1e-3, momentum=0.999)
-    build = {"mobilenet_v1": mobilenet_v1, "mobilenet_v2": mobilenet_v2}[name]
-    return build(hyper if overriding else own, extractor.depth_multiplier, extractor.min_depth)
-
-
-def _block(blocks, name) -> Block:
-    return next(block for block in blocks if block.name == name)
-
-
-def _backbone_stage(block: Block, level):
+def _backbone_stage(block: Block, level, last: bool):
     """state -> state for one block: moves "x" on, and keeps it under "tap/LEVEL" where a level reads it."""
 
     def run(state):
         x = block.run(state["x"])
         rest = {name: value for name, value in state.items() if name != "x"}
-        return rest | {"x": x} if level is None else rest | {"x": x, f"tap/{level}": x}
+        rest |= {} if level is None else {f"tap/{level}": x}
+        return rest if last else rest | {"x": x}
 
     return run
 
@@ -293,23 +255,3 @@ def _backbone_stage(block: Block, level):
 def _grids(size):
     """(rows, columns) of the six maps of SSD without a pyramid: strides 16, 32, ..., rounded up."""
     return [tuple(-(-n // (16 * 2**level)) for n in size) for level in range(6)]
-
-
-def _reject_unsupported(ssd) -> None:
-    """Raises for settings that would silently change the result."""
-    suppression = ssd.post_processing.batch_non_max_suppression
-    problems = {
-        "loss.classification_loss": ssd.loss.classification_loss.weighted_sigmoid_focal is None,
-        "loss.localization_loss": ssd.loss.localization_loss.weighted_smooth_l1 is None,
-        "box_coder": ssd.box_coder.faster_rcnn_box_coder is None,
-        "post_processing.batch_non_max_suppression.soft_nms_sigma": suppression.soft_nms_sigma > 0,
-        "post_processing.batch_non_max_suppression.use_class_agnostic_nms": suppression.use_class_agnostic_nms,
-    }
-    for where, unsupported in problems.items():
-        if unsupported:
-            raise ConfigError(
-                "detkit can't do what this SSD config asks for.",
-                where=f"model.ssd.{where}",
-                expected="weighted_sigmoid_focal, weighted_smooth_l1, faster_rcnn_box_coder and plain class-wise NMS",
-                fix="Use a config of the TF2 Detection Model Zoo.",
-            )

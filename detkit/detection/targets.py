@@ -27,11 +27,11 @@ class Targets(NamedTuple):
 
 
 def pairwise_iou(boxes, anchors):
-    """IoU of boxes [..., M, 4] and anchors [A, 4] -> [..., M, A]; 0 where the union is empty."""
-    low = tf.maximum(boxes[..., :, None, :2], anchors[:, :2])
-    high = tf.minimum(boxes[..., :, None, 2:], anchors[:, 2:])
+    """IoU of boxes [..., M, 4] and anchors [A, 4] or [..., A, 4] -> [..., M, A]; 0 where the union is empty."""
+    low = tf.maximum(boxes[..., :, None, :2], anchors[..., None, :, :2])
+    high = tf.minimum(boxes[..., :, None, 2:], anchors[..., None, :, 2:])
     overlap = tf.reduce_prod(tf.maximum(high - low, 0.0), axis=-1)
-    union = _area(boxes)[..., :, None] + _area(anchors) - overlap
+    union = _area(boxes)[..., :, None] + _area(anchors)[..., None, :] - overlap
     return tf.math.divide_no_nan(overlap, union)
 
 

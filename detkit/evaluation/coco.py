@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,72 +12,116 @@ import numpy as np
 
 from detkit.detections import Detections
 from detkit.errors import ConfigError, DataError
-from detkit.evaluation import coco_files
+from detkit.evaluation import coco_files, objects
 from detkit.evaluation.matching import precision_and_recall
-from detkit.evaluation.metrics import Metrics, from_curves
+from detkit.evaluation.metrics import Metrics, from_curves, joined
 
 if TYPE_CHECKING:
     from detkit.data import Dataset, Example
 
 
 def evaluate(
-    dataset: Dataset, detections: Sequence[Detections], *, max_detections: Sequence[int] = (1, 10, 100)
+    dataset: Dataset,
+    detections: Sequence[Detections],
+    *,
+    kind: str = "boxes",
+    max_detections: Sequence[int] | None = None,
 ) -> Metrics:
-    """The twelve COCO numbers and those of each class, by pycocotools.
+    """The COCO numbers of boxes, masks or keypoints, and those of each class, by pycocotools.
 
     Classes are matched by name. A class that the detector does not know scores 0 and is named in
     `Metrics.warnings`. Detections on crowd boxes and on difficult boxes count neither for nor against the
     detector: on a crowd box the overlap is the share of the detection inside it (COCO), on a difficult
-    box it is IoU (Pascal VOC).
+    box it is IoU (Pascal VOC). Objects without a mask count as difficult where masks are evaluated.
 
     Args:
         dataset: the ground truth.
         detections: one for each example, in the dataset's order.
-        max_detections: rising limits of detections per image; AP counts the last.
+        kind: "boxes", "masks" (IoU of masks) or "keypoints" (OKS; see `matching.precision_and_recall`).
+        max_detections: rising limits of detections per image; AP counts the last. (1, 10, 100), for keypoints (20,).
 
     Raises:
         DataError: for an empty dataset, another number of detections than images, boxes or scores that are
-            not finite, or when detector and dataset share no class name.
-        ConfigError: for limits that do not rise from 1.
+            not finite, or when detector and dataset share no class name; for masks or keypoints that the dataset or
+            the detections lack.
+        ConfigError: for limits that do not rise from 1, or another kind.
 
     Example:
         >>> metrics = evaluate(dataset, detector.detect([example.image for example in dataset]))
         >>> print(metrics.table())
     """
-    _check(dataset, detections, max_detections)
+    limits = _limits(kind, max_detections)
+    _check(dataset, detections)
+    _check_kind(dataset, detections, kind)
     warnings = _class_warnings(dataset, detections) + _size_warnings(dataset, detections)
     truth, found = [], []
     for image_id, index in enumerate(_evaluation_order(dataset)):
-        truth += _truth(dataset[index], image_id)
-        found += _found(dataset[index], detections[index], image_id, dataset.classes)
-    return _metrics(truth, found, dataset.classes, len(dataset), max_detections, warnings)
+        truth += objects.truth(dataset[index], image_id, kind)
+        found += objects.found(dataset[index], detections[index], image_id, dataset.classes, kind)
+    return _metrics(truth, found, dataset.classes, len(dataset), limits, warnings, kind)
+
+
+def evaluate_all(dataset: Dataset, detections: Sequence[Detections]) -> Metrics:
+    """`evaluate` for boxes, and for masks and keypoints where both the dataset and the detections have them.
+
+    The numbers of masks are called "mask_AP", "mask_AP50", ..., those of keypoints "keypoint_AP", ...
+    """
+    parts = {"boxes": evaluate(dataset, detections)}
+    for kind in objects.KINDS[1:]:
+        if not _has(dataset, kind) or all(getattr(each, kind) is None for each in detections):
+            continue
+        if kind == "keypoints" and _keypoint_counts(detections) != {dataset.keypoint_count}:
+            warning = "keypoints are not evaluated: detector and dataset differ in their number"
+            parts["boxes"] = replace(parts["boxes"], warnings=(*parts["boxes"].warnings, warning))
+            continue
+        parts[kind] = evaluate(dataset, detections, kind=kind)
+    return joined(parts)
 
 
 def evaluate_files(
-    annotations: str | Path, results: str | Path, *, max_detections: Sequence[int] = (1, 10, 100)
+    annotations: str | Path,
+    results: str | Path,
+    *,
+    kind: str | None = None,
+    max_detections: Sequence[int] | None = None,
 ) -> Metrics:
     """The same for a COCO annotation file and a COCO results file, with the numbers of plain pycocotools.
 
+    As there, the area that makes a detection small, medium or large is that of its box if the first entry has one.
+
     Args:
         annotations: JSON with `images`, `annotations` and `categories`.
-        results: JSON list of {"image_id", "category_id", "bbox": [xmin, ymin, width, height], "score"}.
-        max_detections: rising limits of detections per image; AP counts the last.
+        results: JSON list of {"image_id", "category_id", "score"} with "bbox": [xmin, ymin, width, height],
+            "segmentation" or "keypoints".
+        kind: "boxes", "masks" or "keypoints"; None for all that the first of the results has, named as in
+            `evaluate_all`.
+        max_detections: rising limits of detections per image; AP counts the last. As for `evaluate`.
 
     Raises:
         DataError: for a file that is not what it should be; the message has the entry's number.
-        ConfigError: for limits that do not rise from 1.
+        ConfigError: for limits that do not rise from 1, or another kind.
     """
-    _check_limits(max_detections)
-    truth, found, classes, images, warnings = coco_files.read(Path(annotations), Path(results))
-    return _metrics(truth, found, classes, images, max_detections, warnings)
+    for each in [kind] if kind else objects.KINDS:
+        _limits(each, max_detections)
+    files = coco_files.Files(Path(annotations), Path(results))
+    parts = {}
+    for each in [kind] if kind else files.kinds():
+        truth, found, warnings = files.objects(each)
+        limits = _limits(each, max_detections)
+        parts[each] = _metrics(truth, found, files.classes, files.images, limits, warnings, each)
+    return parts[kind] if kind else joined(parts)
 
 
-def _metrics(truth, found, classes, images: int, max_detections, warnings) -> Metrics:
-    counted = [box["category_id"] for box in truth if not (box["iscrowd"] or box["ignore"])]
+def _metrics(truth, found, classes, images: int, max_detections, warnings, kind: str) -> Metrics:
+    counted = [
+        box["category_id"]
+        for box in truth
+        if not (box["iscrowd"] or box["ignore"] or (kind == "keypoints" and not box["num_keypoints"]))
+    ]
     if not counted:
-        warnings = [*warnings, "the dataset has no boxes to find, so the numbers are undefined"]
+        warnings = [*warnings, f"the dataset has no {kind} to find, so the numbers are undefined"]
     precision, recall = precision_and_recall(
-        truth, found, images=images, classes=len(classes), max_detections=max_detections
+        truth, found, images=images, classes=len(classes), max_detections=max_detections, kind=kind
     )
     return from_curves(
         precision,
@@ -87,43 +132,8 @@ def _metrics(truth, found, classes, images: int, max_detections, warnings) -> Me
         images=images,
         detections=len(found),
         warnings=warnings,
+        kind=kind,
     )
-
-
-def _truth(example: Example, image_id: int) -> list[dict]:
-    boxes = _xywh_pixels(example.boxes, example.size)
-    areas = np.where(np.isnan(example.area), boxes[:, 2] * boxes[:, 3], example.area)
-    return [
-        {
-            "image_id": image_id,
-            "category_id": int(example.class_ids[n]),
-            "bbox": boxes[n].tolist(),
-            "area": float(areas[n]),
-            "iscrowd": bool(example.crowd[n]),
-            "ignore": bool(example.difficult[n]),
-        }
-        for n in range(len(boxes))
-    ]
-
-
-def _found(example: Example, detections: Detections, image_id: int, classes: Sequence[str]) -> list[dict]:
-    boxes, scores = _xywh_pixels(detections.boxes, example.size), detections.scores.tolist()
-    position = {name: k for k, name in enumerate(classes)}
-    return [
-        {"image_id": image_id, "category_id": position[name], "bbox": boxes[n].tolist(), "score": scores[n]}
-        for n, name in enumerate(detections.labels)
-        if name in position
-    ]
-
-
-def _xywh_pixels(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """[N, 4] normalised [ymin, xmin, ymax, xmax] to float64 [N, 4] [xmin, ymin, width, height] in pixels."""
-    height, width = size
-    pixels = boxes.astype(np.float64) * [height, width, height, width]
-    corner, extent = pixels[:, [1, 0]], pixels[:, [3, 2]] - pixels[:, [1, 0]]
-    # Annotations are whole pixels or a few decimals; float32 blurs them by up to 1e-4 pixels, enough
-    # to push an IoU of exactly 0.5 below the threshold.
-    return np.round(np.concatenate([corner, extent], axis=1), 3)
 
 
 def _evaluation_order(dataset: Dataset) -> list[int]:
@@ -133,8 +143,7 @@ def _evaluation_order(dataset: Dataset) -> list[int]:
     return sorted(range(len(ids)), key=ids.__getitem__) if by_id else list(range(len(ids)))
 
 
-def _check(dataset: Dataset, detections: Sequence[Detections], max_detections) -> None:
-    _check_limits(max_detections)
+def _check(dataset: Dataset, detections: Sequence[Detections]) -> None:
     if not len(dataset):
         raise DataError(
             "There is nothing to evaluate on: the dataset has no images.",
@@ -152,20 +161,56 @@ def _check(dataset: Dataset, detections: Sequence[Detections], max_detections) -
         _check_finite(example, found)
 
 
-def _check_limits(limits: Sequence[int]) -> None:
+def _limits(kind: str, given: Sequence[int] | None) -> Sequence[int]:
+    """The limits of detections per image for a kind, COCO's own by default."""
+    if kind not in objects.KINDS:
+        raise ConfigError("There is no such evaluation.", got=repr(kind), expected=", ".join(objects.KINDS))
+    limits = given if given is not None else (20,) if kind == "keypoints" else (1, 10, 100)
     whole = len(limits) > 0 and all(isinstance(n, int) for n in limits)
     if not whole or limits[0] < 1 or any(a >= b for a, b in pairwise(limits)):
         raise ConfigError(
             "max_detections must be rising whole numbers from 1.", got=limits, expected="e.g. (1, 10, 100)"
         )
+    return limits
+
+
+def _has(dataset: Dataset, kind: str) -> bool:
+    return {"boxes": True, "masks": dataset.has_masks, "keypoints": dataset.has_keypoints}[kind]
+
+
+def _check_kind(dataset: Dataset, detections: Sequence[Detections], kind: str) -> None:
+    """DataError unless the dataset and all detections have masks or keypoints, if they are to be evaluated."""
+    if not _has(dataset, kind):
+        raise DataError(
+            f"The dataset has no {kind} to compare with.",
+            where=dataset.name or None,
+            fix=f"Annotate the {kind}, or evaluate the boxes.",
+        )
+    for example, found in zip(dataset, detections, strict=True):
+        if kind != "boxes" and len(found) and getattr(found, kind) is None:
+            raise DataError(f"These detections have no {kind}.", where=example.label, fix="Evaluate the boxes.")
+    if kind == "keypoints" and _keypoint_counts(detections) - {dataset.keypoint_count}:
+        raise DataError(
+            "Detector and dataset differ in the number of keypoints.",
+            where=dataset.name or None,
+            got=", ".join(map(str, sorted(_keypoint_counts(detections)))),
+            expected=dataset.keypoint_count,
+            fix="Fine-tune the detector on this dataset's keypoints, or annotate those that it finds.",
+        )
+
+
+def _keypoint_counts(detections: Sequence[Detections]) -> set[int]:
+    return {each.keypoints.shape[1] for each in detections if each.keypoints is not None}
 
 
 def _check_finite(example: Example, found: Detections) -> None:
     good = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)
+    if found.keypoints is not None:
+        good &= np.isfinite(found.keypoints).all(axis=(1, 2))
     if not good.all():
         n = int(np.argmin(good))
         raise DataError(
-            "A detection has a box or a score that is not a finite number.",
+            "A detection has a box, a score or a keypoint that is not a finite number.",
             where=f"{example.label}, detection {n}",
             got=f"box {found.boxes[n].tolist()}, score {found.scores[n]}",
             fix="The detector may have diverged in training: look at its losses, lower the learning rate.",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from detkit import masks
 from detkit.errors import DataError
+from detkit.evaluation.objects import KINDS, extent, outline_of
 from detkit.io import read_json
 
 _ID_ZERO = (
@@ -14,35 +16,121 @@ _ID_ZERO = (
 )
 
 
-def read(annotations: Path, results: Path) -> tuple[list[dict], list[dict], list[str], int, list[str]]:
-    """Ground truth, detections, class names, number of images, and warnings.
+_KEYS = {"boxes": "bbox", "masks": "segmentation", "keypoints": "keypoints"}
 
-    Image and category ids are replaced by their rank among the rising ids.
+
+class Files:
+    """A COCO annotation file and a COCO results file; ids are replaced by their rank among the rising ids.
+
+    Attributes:
+        classes: the class names.
+        images: how many there are.
 
     Raises:
-        DataError: for files that are not COCO annotations and COCO results.
+        DataError: for files that are not COCO annotations and COCO results, there and in the methods.
     """
-    document = read_json(annotations)
+
+    def __init__(self, annotations: Path, results: Path):
+        document = _document(annotations)
+        self._annotations, self._results = (annotations, document["annotations"]), (results, _result_entries(results))
+        self._images = _ranks(document["images"], annotations, "images")
+        self._categories = _ranks(document["categories"], annotations, "categories")
+        self._sizes = [(None, None)] * len(self._images)
+        for entry in document["images"]:
+            self._sizes[self._images[entry["id"]]] = entry.get("height"), entry.get("width")
+        self.classes = _class_names(document["categories"], self._categories, annotations)
+        self.images = len(self._images)
+
+    def kinds(self) -> tuple[str, ...]:
+        """What the first of the results has, and any annotation; boxes if that is nothing."""
+        results = self._results[1]
+        first = results[0] if results and isinstance(results[0], dict) else {}
+        there = {key for key in _KEYS.values() for e in self._annotations[1] if isinstance(e, dict) and e.get(key)}
+        return tuple(kind for kind in KINDS if first.get(_KEYS[kind]) and _KEYS[kind] in there) or KINDS[:1]
+
+    def objects(self, kind: str) -> tuple[list[dict], list[dict], list[str]]:
+        """Ground truth and detections of a kind as the matching wants them, and warnings."""
+        path, entries = self._annotations
+        truth = [self._truth(entry, f"{path}, annotations[{n}]", kind) for n, entry in enumerate(entries)]
+        found, warnings = self._found(kind)
+        if kind == "keypoints":
+            _check_keypoint_counts(self._results[0], truth, found)
+        if any(box.get("id") == 0 for box in truth):
+            warnings.append(_ID_ZERO)
+        return truth, found, warnings
+
+    def _truth(self, entry, where: str, kind: str) -> dict:
+        # Other ids have no influence on the numbers, and need not be unique or there at all.
+        result = {"id": 0} if isinstance(entry, dict) and entry.get("id") == 0 else {}
+        result |= {"image_id": _known(entry, "image_id", where, self._images)}
+        result |= {"category_id": _known(entry, "category_id", where, self._categories)}
+        result |= {"iscrowd": bool(entry.get("iscrowd", 0)), "ignore": False}
+        masked = kind == "masks" and bool(entry.get("segmentation"))
+        if masked:
+            result["segmentation"] = _mask(entry, where, self._sizes[result["image_id"]])
+            area = masks.area(result["segmentation"])
+        else:
+            result["bbox"] = _box(entry, where)
+            area = result["bbox"][2] * result["bbox"][3]
+        if kind == "masks" and not masked:
+            outline = {"segmentation": outline_of(result["bbox"])}
+            result |= {"segmentation": _mask(outline, where, self._sizes[result["image_id"]]), "ignore": True}
+        if kind == "keypoints":
+            result |= _labelled(entry, where)
+        given = entry.get("area")
+        return result | {"area": area if given is None else _number(given, where, "area")}
+
+    def _found(self, kind: str) -> tuple[list[dict], list[str]]:
+        (path, entries), found, unknown = self._results, [], []
+        boxed = kind == "boxes" or bool(entries and isinstance(entries[0], dict) and entries[0].get("bbox"))
+        for n, entry in enumerate(entries):
+            where = f"{path}, [{n}]"
+            box = {"bbox": _box(entry, where)} if boxed else {}
+            result = box | {"score": _number(_get(entry, "score", where), where, "score")}
+            result["image_id"] = _known(entry, "image_id", where, self._images)
+            if kind == "masks":
+                result["segmentation"] = _mask(entry, where, self._sizes[result["image_id"]])
+            if kind == "keypoints":
+                result["keypoints"] = _points(_get(entry, "keypoints", where), where)
+            category = _get(entry, "category_id", where)
+            if category not in self._categories:
+                unknown.append(category)
+                continue
+            found.append(result | {"category_id": self._categories[category], "area": _area(result)})
+        return found, _unknown_categories(path, found, unknown, self._categories)
+
+
+def _document(path: Path) -> dict:
+    document = read_json(path)
     if not isinstance(document, dict) or not all(
         isinstance(document.get(key), list) for key in ("images", "annotations", "categories")
     ):
         raise DataError(
             "This is no COCO annotation file.",
-            where=annotations,
+            where=path,
             got=_kind(document),
             expected='an object with the lists "images", "annotations" and "categories"',
         )
-    images = _ranks(document["images"], annotations, "images")
-    categories = _ranks(document["categories"], annotations, "categories")
-    names = _class_names(document["categories"], categories, annotations)
-    truth = [
-        _annotation(entry, f"{annotations}, annotations[{n}]", images, categories)
-        for n, entry in enumerate(document["annotations"])
-    ]
-    found, warnings = _results(results, images, categories)
-    if any(box.get("id") == 0 for box in truth):
-        warnings.append(_ID_ZERO)
-    return truth, found, names, len(images), warnings
+    return document
+
+
+def _area(result: dict) -> float:
+    """What makes a detection small, medium or large for pycocotools."""
+    if "bbox" in result:
+        return result["bbox"][2] * result["bbox"][3]
+    return masks.area(result["segmentation"]) if "segmentation" in result else extent(result["keypoints"])
+
+
+def _check_keypoint_counts(path: Path, truth: list[dict], found: list[dict]) -> None:
+    known = {len(each["keypoints"]) // 3 for each in truth if each["keypoints"]}
+    others = {len(each["keypoints"]) // 3 for each in found} | known
+    if len(others) > 1:
+        raise DataError(
+            "Results and annotations differ in the number of keypoints.",
+            where=path,
+            got=", ".join(map(str, sorted(others))),
+            expected="one number",
+        )
 
 
 def _ranks(entries: list, path: Path, key: str) -> dict:
@@ -74,22 +162,33 @@ def _class_names(entries: list, ranks: dict, path: Path) -> list[str]:
     return names
 
 
-def _annotation(entry, where: str, images: dict, categories: dict) -> dict:
-    box = _box(entry, where)
-    area = entry.get("area")
-    # Other ids have no influence on the numbers, and need not be unique or there at all.
-    zero = {"id": 0} if entry.get("id") == 0 else {}
-    return zero | {
-        "image_id": _known(entry, "image_id", where, images),
-        "category_id": _known(entry, "category_id", where, categories),
-        "bbox": box,
-        "area": box[2] * box[3] if area is None else _number(area, where, "area"),
-        "iscrowd": bool(entry.get("iscrowd", 0)),
-        "ignore": False,
-    }
+def _labelled(entry: dict, where: str) -> dict:
+    """The keypoints of an annotation, and how many of them are labelled."""
+    points = _points(entry["keypoints"], where) if entry.get("keypoints") else []
+    count = entry.get("num_keypoints", sum(value > 0 for value in points[2::3]))
+    return {"keypoints": points, "num_keypoints": int(_number(count, where, "num_keypoints"))}
 
 
-def _results(path: Path, images: dict, categories: dict) -> tuple[list[dict], list[str]]:
+def _points(values, where: str) -> list[float]:
+    if not isinstance(values, list) or not values or len(values) % 3:
+        expected = "[x, y, visibility or score, ...]"
+        raise DataError("Keypoints are three numbers each.", where=where, got=f"{values!r:.80}", expected=expected)
+    return [_number(value, where, "keypoints") for value in values]
+
+
+def _mask(entry, where: str, size) -> dict:
+    segmentation = _get(entry, "segmentation", where)
+    if not all(type(side) is int and side > 0 for side in size):
+        fix = "Give the images of the annotation file their height and width: masks need them."
+        raise DataError("The image of this mask has no size.", where=where, got=f"{size!r:.80}", fix=fix)
+    try:
+        masks.check(segmentation, size)
+    except DataError as error:
+        raise DataError(error.what, where=where, got=error.got, expected=error.expected, fix=error.fix) from None
+    return masks.run_lengths(segmentation, size)
+
+
+def _result_entries(path: Path) -> list:
     entries = read_json(path)
     if not isinstance(entries, list):
         raise DataError(
@@ -98,17 +197,7 @@ def _results(path: Path, images: dict, categories: dict) -> tuple[list[dict], li
             got=_kind(entries),
             expected='a list of {"image_id", "category_id", "bbox", "score"}',
         )
-    found, unknown = [], []
-    for n, entry in enumerate(entries):
-        where = f"{path}, [{n}]"
-        result = {"bbox": _box(entry, where), "score": _number(_get(entry, "score", where), where, "score")}
-        result["image_id"] = _known(entry, "image_id", where, images)
-        category = _get(entry, "category_id", where)
-        if category not in categories:
-            unknown.append(category)
-            continue
-        found.append(result | {"category_id": categories[category]})
-    return found, _unknown_categories(path, found, unknown, categories)
+    return entries
 
 
 def _unknown_categories(path: Path, found: list, unknown: list, categories: dict) -> list[str]:

@@ -53,7 +53,7 @@ def coco_results(path: Path, label_ids: Sequence[int]) -> Iterator[Write]:
 
     Every frame or image counts as one image; `image_id` numbers them from 1 in the order they come.
     `bbox` is [x, y, width, height] in pixels. Beside COCO's own keys an entry has `file_name`, and in
-    videos `frame` (from 0) and `time` (seconds).
+    videos `frame` (from 0) and `time` (seconds). For masks and keypoints see `coco_entries`.
 
     Args:
         path: the JSON file.
@@ -97,19 +97,35 @@ def table(path: Path) -> Iterator[Write]:
 def coco_entries(found: Detections, label_ids: Sequence[int], image_id: int | str) -> Iterator[dict]:
     """The entries of one image in a COCO results list; `bbox` is [x, y, width, height] in pixels.
 
+    Where the detections have them, `segmentation` is a compressed RLE and `keypoints` [x, y, score, ...] in pixels.
+
     Args:
         found: the detections.
         label_ids: the category id of each class.
         image_id: what the annotation file calls the image.
     """
     extents = boxes.convert(found.boxes, "yxyx", "xywh_abs", size=found.size)
-    for extent, score, class_id in zip(extents, found.scores, found.class_ids, strict=True):
+    shapes = _shapes(found)
+    for n, (extent, score, class_id) in enumerate(zip(extents, found.scores, found.class_ids, strict=True)):
         yield {
             "image_id": image_id,
             "category_id": int(label_ids[class_id]),
             "bbox": [round(float(value), 3) for value in extent],
             "score": round(float(score), 6),
+            **{name: values[n] for name, values in shapes.items()},
         }
+
+
+def _shapes(found: Detections) -> dict[str, list]:
+    """The columns of masks and keypoints of a COCO results list."""
+    shapes = {}
+    if found.masks is not None:
+        shapes["segmentation"] = found.rles()
+    if found.keypoints is not None:
+        pixels = found.keypoints.astype(np.float64)[..., ::-1] * found.size[::-1]
+        triples = np.concatenate([pixels.round(3), found.keypoint_scores[..., None].astype(np.float64).round(6)], -1)
+        shapes["keypoints"] = triples.reshape(len(found), 3 * pixels.shape[1]).tolist()
+    return shapes
 
 
 def _when(frame: Frame) -> tuple[str, str]:

@@ -48,6 +48,7 @@ class ObjectCenterParams(Section):
 
     object_center_loss_weight: float = option(1.0, at_least=0)
     classification_loss: ClassificationLoss | None = None
+    heatmap_bias_init: float = -2.19
     min_box_overlap_iou: float = option(0.7, at_least=0, at_most=1)
     max_box_predictions: int = option(100, at_least=1)
     center_head_num_filters: tuple[int, ...] = option((), at_least=1)

@@ -104,11 +104,11 @@ def _resolve(values, folder: Path) -> None:
         values["model"] = ModelConfig.expand(values["model"])
     for section, names in {
         "data": ("train", "val", "test", "images"),
-        "model": ("name", "checkpoint"),
+        "model": ("name", "checkpoint", "backbone"),
     }.items():
         options = values.get(section)
         for name in set(names) & set(options) if isinstance(options, dict) else ():
-            options[name] = _in_folder(options[name], folder, name == "name")
+            options[name] = _in_folder(options[name], folder, name in ("name", "backbone"))
 
 
 def _in_folder(value, folder: Path, is_model: bool):

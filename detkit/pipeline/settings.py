@@ -99,6 +99,10 @@ def _name(value, path: str) -> str:
     return value
 
 
+def _optional_name(value, path: str) -> str | None:
+    return None if value is None else _name(value, path)
+
+
 def _path(value, path: str) -> str | None:
     """An absolute path, for a pipeline to mean the same wherever it is written to; a URL stays as it is."""
     if value is None:
@@ -132,6 +136,13 @@ class ModelConfig(Options):
         help="A zoo name, a model's directory or pipeline.config.",
     )
     checkpoint: str | None = _file("The checkpoint to restore, if it is not the one of the model's directory.")
+    backbone: str | None = option(
+        None,
+        path=True,
+        convert=_optional_name,
+        expects=_NAME,
+        help="Another model, of whose weights only the backbone is taken, and nothing from the checkpoint.",
+    )
     init: str = choice(
         "prior", "prior", "imprint", help="How new classes start: all rare, or from the features of examples."
     )

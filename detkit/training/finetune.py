@@ -64,10 +64,11 @@ def finetune(
         keep_classes=pipeline.model.keep_classes,
         reset=tuple(_part(name) for name in pipeline.model.reset),
         seed=settings.seed,
+        backbone=pipeline.model.backbone and locate(pipeline.model.backbone),
     )
     selection = choose(detector, settings.tune)
     train = train.with_classes(detector.classes)
-    views = batches.Views(train, detector.resized, settings.augment, settings.seed)
+    views = batches.Views(train, detector.resized, settings.augment, settings.seed, detector.wants)
     if not directory.begin(pipeline, resume=resume, overwrite=overwrite):
         directory.log(f"{report.text()}\n{selection.text}")
     if pipeline.model.init == "imprint" and detector.classes != source.classes:
@@ -98,7 +99,8 @@ def _finish(detector, loop, directory, val, test, started) -> Run:
     if measured is not None:
         found = _measure(detector, measured)
         metrics |= dict(found)
-        metrics |= {f"AP/{name}": numbers["AP"] for name, numbers in found.per_class.items()}
+        for name, numbers in found.per_class.items():
+            metrics |= {f"{key}/{name}": value for key, value in numbers.items() if key.endswith("AP")}
         _plot_precision(found, directory)
     metrics["seconds"] = round(time.perf_counter() - started, 1)
     io.write_json(directory.path / "metrics.json", metrics)
@@ -107,7 +109,7 @@ def _finish(detector, loop, directory, val, test, started) -> Run:
 
 
 def _measure(detector, dataset: Dataset):
-    return coco.evaluate(dataset, list(detector.detect_stream(example.pixels() for example in dataset)))
+    return coco.evaluate_all(dataset, list(detector.detect_stream(example.pixels() for example in dataset)))
 
 
 def _plot_precision(metrics, directory: RunDirectory) -> None:

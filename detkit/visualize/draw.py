@@ -1,4 +1,4 @@
-"""Boxes and labels drawn on an image, fast enough for video."""
+"""Boxes, masks, keypoints and labels drawn on an image, fast enough for video."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detkit import masks
 from detkit.detections import Detections
 from detkit.errors import DataError
+from detkit.visualize.figure import draw_keypoints, fill, resized
 from detkit.visualize.palette import colour, ink
 
 if TYPE_CHECKING:
@@ -26,8 +28,12 @@ def draw(
     labels: bool = True,
     scores: bool = True,
     thickness: int | None = None,
+    keypoint_threshold: float = 0.3,
+    skeleton: Sequence[tuple[int, int]] | None = None,
 ) -> np.ndarray:
     """A copy of the image with the detections drawn on it, the surest on top.
+
+    Masks are filled so that the image shows through, keypoints are dots, joined by the lines of the skeleton.
 
     Args:
         image: uint8 [H, W, 3] RGB, of any size: the boxes are normalised.
@@ -36,6 +42,8 @@ def draw(
         labels: whether to write the class names.
         scores: whether to write the scores.
         thickness: line width in pixels; None suits it to the image.
+        keypoint_threshold: the lowest score of a keypoint drawn.
+        skeleton: pairs of keypoints to join; None joins the 17 of COCO, and no others.
 
     Returns:
         uint8 [H, W, 3] RGB.
@@ -47,8 +55,15 @@ def draw(
     found = detections.above(threshold)
     boxes = _pixels(found.boxes, canvas)
     width = thickness or _line_width(canvas)
-    for n in np.argsort(found.scores, kind="stable"):
+    order = np.argsort(found.scores, kind="stable")
+    for n in order if found.masks is not None else ():
+        values, corner = masks.paste(found.masks[n], found.boxes[n], canvas.shape[:2])
+        fill(canvas, values >= 0.5, corner, colour(int(found.class_ids[n])), width)
+    for n in order:
         tint = colour(int(found.class_ids[n]))
+        if found.keypoints is not None:
+            shown = 2 * (found.keypoint_scores[n] >= keypoint_threshold)
+            draw_keypoints(canvas, found.keypoints[n], shown, skeleton, tint, width)
         _rectangle(canvas, boxes[n], tint, width)
         words = [found.labels[n]] * labels + [f"{found.scores[n]:.2f}"] * scores
         if words:
@@ -56,13 +71,16 @@ def draw(
     return canvas
 
 
-def draw_truth(image: np.ndarray, example: Example, classes: Sequence[str]) -> np.ndarray:
+def draw_truth(
+    image: np.ndarray, example: Example, classes: Sequence[str], skeleton: Sequence[tuple[int, int]] | None = None
+) -> np.ndarray:
     """A copy of the image with the ground truth drawn on it: dashed boxes, names on dark ground.
 
     Args:
         image: uint8 [H, W, 3] RGB.
-        example: its annotation; crowd and difficult boxes are marked so.
+        example: its annotation; crowd and difficult boxes are marked so, hidden keypoints are rings.
         classes: the class names.
+        skeleton: as for `draw`.
 
     Returns:
         uint8 [H, W, 3] RGB.
@@ -71,10 +89,18 @@ def draw_truth(image: np.ndarray, example: Example, classes: Sequence[str]) -> n
         DataError: for an image of another type or shape, or a box that is not finite.
     """
     canvas = _canvas(image)
+    width = _line_width(canvas)
+    for class_id, segmentation in zip(example.class_ids, example.segmentations or (), strict=False):
+        if segmentation is not None:
+            inside = resized(masks.decode(segmentation, example.size), canvas.shape[:2])
+            fill(canvas, inside, (0, 0), colour(int(class_id)), width)
     for n, box in enumerate(_pixels(example.boxes, canvas)):
         class_id = int(example.class_ids[n])
+        if example.keypoints is not None:
+            visibility = example.keypoint_visibility[n]
+            draw_keypoints(canvas, example.keypoints[n], visibility, skeleton, colour(class_id), width)
         marks = [" (crowd)"] * bool(example.crowd[n]) + [" (difficult)"] * bool(example.difficult[n])
-        _rectangle(canvas, box, colour(class_id), _line_width(canvas), dashed=True)
+        _rectangle(canvas, box, colour(class_id), width, dashed=True)
         _label(canvas, box, classes[class_id] + "".join(marks), ink(_DARK), _DARK)
     return canvas
 

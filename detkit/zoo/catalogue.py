@@ -16,7 +16,7 @@ from importlib import resources
 from detkit.errors import ConfigError
 
 BASE_ADDRESS = "http://download.tensorflow.org/models/object_detection/tf2"
-BUILDABLE_FAMILIES = ("ssd",)
+NOT_BUILT = ("extremenet",)  # families that detkit lists but can't build
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Entry:
     @property
     def buildable(self) -> bool:
         """Whether detkit can build this architecture."""
-        return self.family in BUILDABLE_FAMILIES
+        return self.family not in NOT_BUILT
 
     @property
     def archive_path(self) -> str | None:
@@ -78,13 +78,14 @@ class Entry:
         return tuple(alias for alias in (self.archive, shorter) if alias and alias != self.name)
 
     def check_buildable(self) -> Entry:
-        """Returns the entry itself, or raises ConfigError where detkit can't build the architecture yet."""
+        """Returns the entry itself, or raises ConfigError where detkit can't build the architecture."""
         if self.buildable:
             return self
         raise ConfigError(
-            f"{self.name} can't be built yet: detkit has no {self.family} detector.",
-            expected="one of " + ", ".join(entry.name for entry in entries() if entry.buildable),
-            fix="choose one of these; `detkit zoo list` shows their accuracy and speed.",
+            f"{self.name} can't be built: detkit has no {self.family} detector.",
+            expected="a model of another family: "
+            + ", ".join(dict.fromkeys(entry.family for entry in entries() if entry.buildable)),
+            fix="Choose one that `detkit zoo list` marks as built.",
         )
 
 

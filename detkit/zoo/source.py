@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from detkit.data import labelmap
-from detkit.errors import ConfigError
+from detkit.errors import ConfigError, DataError
 from detkit.pipeline import od_config
 from detkit.zoo.catalogue import find
 from detkit.zoo.coco_classes import COCO_CLASSES
@@ -74,18 +74,26 @@ def _from_directory(directory: Path, config_path: Path, checkpoint, name: str | 
 
 
 def _names(directory: Path, config) -> dict[int, str]:
-    """The label map: beside the config, where the config says, or COCO's."""
-    reader = config.train_input_reader
-    named = Path(reader.label_map_path) if reader is not None and reader.label_map_path else None
-    beside = [
-        directory / "label_map.pbtxt",
-        *([directory / named.name] if named else []),
-        *sorted(directory.glob("*.pbtxt")),
-    ]
-    for candidate in [*beside, *([named] if named else [])]:
-        if candidate.is_file():
-            return labelmap.read(candidate)
-    return COCO_CLASSES if od_config.meta_architecture(config).num_classes == 90 else {}
+    """The label map: beside the config, where the config says, another one beside it that fits, or COCO's."""
+    readers = [reader for reader in (config.train_input_reader, *config.eval_input_reader) if reader is not None]
+    named = [reader.label_map_path for reader in readers if reader.label_map_path]
+    # A config that has moved names its label map by a path, of whatever system, that is no more.
+    moved = [directory / PureWindowsPath(path).name for path in named]
+    for path in (directory / "label_map.pbtxt", *moved, *map(Path, named)):
+        if path.is_file():
+            return labelmap.read(path)
+    count = od_config.meta_architecture(config).num_classes
+    fitting = (names for path in sorted(directory.glob("*.pbtxt")) if (names := _fitting(path, count)))
+    return next(fitting, COCO_CLASSES if count == 90 else {})
+
+
+def _fitting(path: Path, count: int) -> dict[int, str]:
+    """The label map that a file holds; {} for a graph, or where it has more classes than the model."""
+    try:
+        names = labelmap.read(path)
+    except DataError:
+        return {}
+    return names if max(names) <= count else {}
 
 
 def _classes(names: dict, config, directory) -> tuple:

@@ -154,6 +154,7 @@ def test_groundtruth_is_padded():
     empty = views_of(example(boxes=[]), example()).view(0)
     truth = batches.groundtruth([a, b, empty])
     assert {name: (value.shape, value.dtype.name) for name, value in truth.items()} == {
+        "seed": ((3,), "int32"),
         "boxes": ((3, 2, 4), "float32"),
         "class_ids": ((3, 2), "int32"),
         "weights": ((3, 2), "float32"),

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from data_files import picture, voc_xml
+from fuzzing import bomb
+from PIL import Image
 
 from detkit import data
+from detkit.data.formats.mask_files import png
 from detkit.errors import DataError
 
 
@@ -143,3 +146,76 @@ def test_the_same_boxes_in_coco_and_voc(shared):
         np.testing.assert_array_equal(example.class_ids[order], other.class_ids[other_order])
         pixels = np.abs(example.boxes[order] - other.boxes[other_order]) * np.tile(example.size, 2)
         assert pixels.max(initial=0) < 0.51
+
+
+def test_imagenet_folders_by_class(tmp_path):
+    for name in ("n01", "n02"):
+        picture(tmp_path / f"Data/{name}/{name}_7.JPEG")
+        file = tmp_path / f"Annotations/{name}/{name}_7.xml"
+        file.parent.mkdir(parents=True)
+        folder = f"<annotation><folder>{name}</folder>"
+        file.write_text(voc_xml(f"{name}_7", [(name, 8, 6, 48, 36, 0)]).replace("<annotation>", folder))
+    dataset = data.read(tmp_path, images=tmp_path / "Data")
+    assert dataset.classes == ("n01", "n02") and sum(map(len, dataset)) == 2
+    assert [example.image.name for example in dataset] == ["n01_7.JPEG", "n02_7.JPEG"]
+
+
+@pytest.fixture
+def segmented(voc):
+    """A function that writes a VOC folder of two objects with an index picture of given bytes or values."""
+
+    def build(content):
+        objects = [("duck", 10, 10, 30, 20, 0), ("boat", 40, 10, 60, 20, 0)]
+        path = voc({"1": voc_xml(objects=objects), "2": voc_xml("2.jpg")})
+        (path / "SegmentationObject").mkdir()
+        content = content if isinstance(content, bytes) else png(np.asarray(content, np.uint8), bytes(768))
+        (path / "SegmentationObject/1.png").write_bytes(content)
+        return path
+
+    return build
+
+
+def index(size=(60, 80), last=2) -> np.ndarray:
+    """Two squares with a void rim."""
+    values = np.zeros(size, np.uint8)
+    values[9:21, 9:31] = 255
+    values[10:20, 10:30] = 1
+    values[10:20, 40:60] = last
+    return values
+
+
+def test_masks_of_an_index_picture(segmented):
+    first, second = data.read(segmented(index()))
+    np.testing.assert_array_equal(first.masks(), [index() == 1, index() == 2])
+    assert second.segmentations is None
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "masks"),
+    [
+        (index(last=0), None, [True, False]),
+        (index(last=7), "An index picture has more objects than its XML file.", [True, False]),
+        (index((10, 10)), "A mask has another size than its picture.", None),
+        (np.zeros((60, 80, 3)), "A mask has colours.", None),
+        (b"text", "A mask can't be decoded.", None),
+        (bomb(50_000), "A mask has another size than its picture.", None),
+    ],
+)
+def test_odd_index_pictures(segmented, content, what, masks):
+    if isinstance(content, np.ndarray) and content.ndim == 3:
+        content = png(content.astype(np.uint8))
+    found = data.read(segmented(content), strict=False)
+    assert [problem.what for problem in found.problems] == ([what] if what else [])
+    given = found[0].segmentations
+    assert given is masks if masks is None else [each is not None for each in given] == masks
+    assert all(problem.file.endswith("SegmentationObject/1.png") for problem in found.problems)
+
+
+def test_masks_are_written_with_vocs_colours(segmented, tmp_path):
+    dataset = data.read(segmented(index()))
+    data.write(dataset, tmp_path / "copy", "voc")
+    np.testing.assert_array_equal(data.read(tmp_path / "copy")[0].masks(), dataset[0].masks())
+    kinds = Image.open(tmp_path / "copy/SegmentationClass/1.png")
+    assert kinds.mode == "P" and sorted(np.unique(kinds)) == [0, 1, 2]
+    assert kinds.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
+    assert not (tmp_path / "copy/SegmentationObject/2.png").exists()

@@ -13,6 +13,7 @@ NAMES = (
     "ssd_mobilenet_v2_fpnlite_320x320",
     "ssd_mobilenet_v1_fpn_640x640",
     "ssd_resnet50_v1_fpn_640x640",
+    "efficientdet_d0",
 )
 
 

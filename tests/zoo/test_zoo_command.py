@@ -24,7 +24,8 @@ def test_list_shows_whole_names_in_80_columns(run):
     assert max(map(len, lines)) <= 88 and not any("…" in line for line in lines)
     assert lines[1].split() == ["hands", "320x320", "-", "-", "-", "yes", "yes"]
     found = {line.split()[0]: line.split()[1:] for line in lines if line}
-    assert found["centernet_hg104_512x512_kpts"] == ["512x512", "40.0", "61.4", "76", "no", "no"]
+    assert found["centernet_hg104_512x512_kpts"] == ["512x512", "40.0", "61.4", "76", "yes", "no"]
+    assert found["extremenet"] == ["-", "-", "-", "-", "no", "no"]
 
 
 def test_list_as_json(run):
@@ -62,10 +63,11 @@ def test_fetch_again_by_force(run, server):
     assert len(server.requests) == 2
 
 
-def test_fetch_of_what_cannot_be_built_says_so(run, server):
-    found = run("fetch", "efficientdet_d0", "--mirror", server.address)
+def test_fetch_of_what_cannot_be_built_says_so(run, server, cache):
+    found = run("fetch", "extremenet", "--mirror", server.address)
     assert found.exit_code == 0
-    assert "efficientdet_d0 can't be built by detkit yet" in found.stderr
+    checkpoint = cache / "20210507" / "extremenet" / "checkpoint"
+    assert found.stderr == f"detkit can't build extremenet; `detkit inspect {checkpoint}` lists its variables.\n"
 
 
 def test_help_imports_nothing_heavy():

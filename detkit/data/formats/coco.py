@@ -1,5 +1,7 @@
 """COCO JSON: one file with the lists "images", "annotations" and "categories"; boxes are xywh in pixels.
 
+Segmentations and keypoints are in `coco_shapes`.
+
 Source: https://cocodataset.org/#format-data
 """
 
@@ -11,6 +13,7 @@ import numpy as np
 
 from detkit import boxes as box_math
 from detkit.data.dataset import Dataset, Example
+from detkit.data.formats import coco_shapes
 from detkit.data.formats.common import Pictures, Report, annotated_path, check_boxes, picture_size
 from detkit.data.problems import refuse
 from detkit.errors import DataError
@@ -56,12 +59,13 @@ def read(path, images=None, strict: bool = True) -> Dataset:
     document = _document(path)
     report = Report(path)
     classes, label_ids, class_of = _categories(document["categories"], report)
+    names, skeleton = coco_shapes.keypoint_names(document["categories"], report)
     pictures = _pictures(document["images"], Pictures(_folders(path), images), report)
     annotations = _annotations(document["annotations"], class_of, pictures, report)
-    examples = _examples(pictures, annotations, report)
+    examples = _examples(pictures, annotations, names, report)
     if strict:
         refuse(report.problems, path)
-    return Dataset(tuple(examples), tuple(classes), tuple(label_ids), path.stem, tuple(report.problems))
+    return Dataset(examples, classes, label_ids, path.stem, report.problems, names, skeleton)
 
 
 def _document(path: Path) -> dict:
@@ -222,16 +226,20 @@ def _name(picture) -> str | None:
     return picture[0] and str(picture[0])
 
 
-def _examples(pictures: dict, grouped: dict, report: Report) -> list[Example]:
+def _examples(pictures: dict, grouped: dict, names: tuple[str, ...], report: Report) -> list[Example]:
     usable = {number: picture for number, picture in pictures.items() if picture[1]}
     rows = [(number, *row) for number in usable for row in grouped[number]]
-    xywh = np.array([_numbers(row[3].get("bbox")) for row in rows], np.float64).reshape(-1, 4)
     sizes = np.array([usable[row[0]][1] for row in rows], np.int64).reshape(-1, 2)
 
     def describe(i: int) -> dict:
         number, box, _, entry = rows[i]
         got = f"bbox {entry.get('bbox')!r:.80} (annotation id {entry.get('id')})"
         return dict(image=_name(usable[number]), box=box, got=got)
+
+    shapes = coco_shapes.read([row[3] for row in rows], sizes, names, report, describe)
+    xywh = np.array([_numbers(row[3].get("bbox")) for row in rows], np.float64).reshape(-1, 4)
+    for i, bbox in shapes.boxes.items():
+        xywh[i] = bbox
 
     with np.errstate(over="ignore", invalid="ignore"):
         corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], -1)
@@ -252,6 +260,7 @@ def _examples(pictures: dict, grouped: dict, report: Report) -> list[Example]:
                 area=[_number(entry.get("area")) for entry in entries],
                 image_id=number,
                 source=report.file,
+                **shapes.of(chosen),
             )
         )
         start = stop
@@ -260,6 +269,8 @@ def _examples(pictures: dict, grouped: dict, report: Report) -> list[Example]:
 
 def write(dataset: Dataset, path) -> None:
     """Write a dataset as COCO JSON that names the pictures relative to it; boxes to a thousandth of a pixel.
+
+    Segmentations are written as they were read.
 
     Raises:
         DataError: if a picture is an array, not a file.
@@ -275,7 +286,8 @@ def write(dataset: Dataset, path) -> None:
         name = annotated_path(example, path.parent)
         pictures.append({"id": number, "file_name": name, "width": width, "height": height})
         annotations += _written(example, number, dataset.label_ids, len(annotations) + 1)
-    categories = [{"id": i, "name": n} for i, n in zip(dataset.label_ids, dataset.classes, strict=True)]
+    named = coco_shapes.written_names(dataset)
+    categories = [{"id": i, "name": n, **named} for i, n in zip(dataset.label_ids, dataset.classes, strict=True)]
     write_json(path, {"images": pictures, "annotations": annotations, "categories": categories})
 
 
@@ -293,6 +305,7 @@ def _written(example: Example, image_id, label_ids, first: int) -> list[dict]:
                 "area": round(area, 3),
                 "iscrowd": int(example.crowd[i]),
                 **({"difficult": 1} if example.difficult[i] else {}),
+                **coco_shapes.written(example, i),
             }
         )
     return entries

@@ -87,7 +87,8 @@ def _is_file(path: Path) -> bool:
 
 def picture_size(annotated, path: Path, report: Report, file=None) -> tuple[int, int] | None:
     """The annotation's (height, width), or where it gives none the picture's own; None after a problem."""
-    if all(isinstance(side, int | float) and 0 < side < 1e6 and side == int(side) for side in annotated):
+    whole = all(isinstance(side, int | float) and 0 < side < 1e6 and side == int(side) for side in annotated)
+    if whole and annotated[0] * annotated[1] <= images.MAX_PIXELS:  # a larger one can't be read anyway
         return int(annotated[0]), int(annotated[1])
     parts = {"file": str(file)} if file else {}
     try:
@@ -167,7 +168,7 @@ def annotated_path(example: Example, folder: Path) -> str:
         raise DataError(
             "This picture has no file that an annotation could name.",
             where=example.label,
-            got="an array",
+            got="an array" if isinstance(example.image, np.ndarray) else "a picture inside another file",
             expected="the path of a picture",
             fix="Save the picture first.",
         )

@@ -1,13 +1,13 @@
 """Pascal VOC: a folder with one XML file a picture; boxes are xmin, ymin, xmax, ymax in pixels.
 
-Coordinates are taken as they stand, as the OD API takes them: nothing is subtracted for counting from 1.
+Coordinates are taken as they stand, as the OD API takes them: nothing is subtracted for counting from 1. ImageNet's
+detection data have the same files, in folders by class. Masks are in index pictures in SegmentationObject/.
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -15,31 +15,16 @@ import numpy as np
 
 from detkit import boxes as box_math
 from detkit.data.dataset import Dataset, Example
-from detkit.data.formats.common import Pictures, Report, annotated_path, check_boxes, picture_size
+from detkit.data.formats import voc_masks
+from detkit.data.formats.assemble import CORNERS, Picture, Thing, class_names, dataset, files_by_stem, number
+from detkit.data.formats.common import Pictures, Report, picture_size
+from detkit.data.formats.markup import head, parse
 from detkit.data.images import EXTENSIONS
-from detkit.data.problems import refuse
 from detkit.errors import DataError
 from detkit.io import atomic_write
 
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _ANNOTATION_FOLDERS = ("", "annotations", "Annotations", "annotations/xmls", "xmls", "labels")
 _IMAGE_FOLDERS = ("images", "JPEGImages", "Images", "")
-
-
-@dataclass
-class _Object:
-    name: str
-    corners: list[float]  # xmin, ymin, xmax, ymax
-    difficult: bool
-    number: int  # in the file, unusable ones counted
-
-
-@dataclass
-class _Annotation:
-    file: Path
-    image: Path
-    size: tuple[int, int]
-    objects: list[_Object]
 
 
 def matches(path: Path) -> str | None:
@@ -49,22 +34,17 @@ def matches(path: Path) -> str | None:
     files = _files(path)
     if not files:
         return "there are no XML files in it, nor in a folder annotations/ or Annotations/ there"
-    if not any(re.search(rb"<annotation[\s>]", _head(file)) for file in files[:10]):
+    if not any(re.search(rb"<annotation[\s>]", head(file)) for file in files[:10]):
         return f"its XML files don't hold an <annotation> (looked at {files[0].name})"
     return None
-
-
-def _head(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(4096)
 
 
 def _files(path: Path) -> list[Path]:
     """The XML files of a dataset, sorted by name."""
     if path.is_file():
         return [path]
-    folders = (path / name for name in _ANNOTATION_FOLDERS)
-    found = ([f for f in folder.glob("[!.]*.[xX][mM][lL]") if f.is_file()] for folder in folders)
+    places = [(name, "[!.]*.[xX][mM][lL]") for name in _ANNOTATION_FOLDERS] + [("Annotations", "*/**/*.xml")]
+    found = ([f for f in (path / name).glob(pattern) if f.is_file()] for name, pattern in places)
     return sorted(next((files for files in found if files), []))
 
 
@@ -91,160 +71,88 @@ def read(path, images=None, strict: bool = True) -> Dataset:
     folder = files[0].parent
     roots = [folder, folder.parent, folder.parent.parent][: 2 + (folder.name == "xmls")]
     finder = Pictures([root / name for root in roots for name in _IMAGE_FOLDERS], images)
-    annotations, missing = [], []
+    index_pictures = voc_masks.index_pictures(roots)
+    pictures, missing = [], []
     for file in files:
-        annotations += _annotation(file, finder, missing, report)
+        pictures += _picture(file, finder, index_pictures, missing, report)
     finder.report_missing(missing, len(files), report)
-    classes = sorted({thing.name for annotation in annotations for thing in annotation.objects})
-    examples = _examples(annotations, classes, report)
-    if strict:
-        refuse(report.problems, path)
-    return Dataset(tuple(examples), tuple(classes), (), path.absolute().stem, tuple(report.problems))
+    return dataset(pictures, class_names(pictures), path, report, strict)
 
 
-def _parse(file: Path):
-    """The root of an XML file; DataError if it is damaged or dangerous."""
-    from defusedxml import DefusedXmlException, ElementTree
-
+def _picture(file: Path, finder: Pictures, index_pictures, missing: list[str], report: Report) -> list[Picture]:
+    """The content of one XML file, or nothing after a problem."""
     try:
-        root = ElementTree.fromstring(file.read_bytes())
-    except DefusedXmlException as error:
-        raise DataError(
-            "This XML file declares entities and was not read.",
-            got=str(error),
-            expected="plain XML",
-            fix="VOC files need no entities: don't trust it, or remove the declaration.",
-        ) from error
-    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
-        raise DataError(
-            "This is not valid XML.",
-            got=str(error),
-            expected="a VOC annotation",
-            fix="Export it again, or delete it.",
-        ) from error
-    if root.tag != "annotation":
-        raise DataError(
-            "This XML file is no VOC annotation.",
-            got=f"<{root.tag}>",
-            expected="<annotation>",
-            fix="Move it out of the folder.",
-        )
-    return root
+        root = parse(file, "annotation", "VOC")
+    except DataError as error:
+        report.add("error", error.what, file=str(file), got=error.got, expected=error.expected, fix=error.fix)
+        return []
+    name = _text(root, "filename")
+    image = finder.find(*_candidates(file, name, _text(root, "folder"), _text(root, "path")))
+    if image is None:
+        missing.append(name or file.stem)
+        return []
+    sides = (number(_text(root, "size/height")), number(_text(root, "size/width")))
+    size = picture_size(sides, image, report, file)
+    if not size:
+        return []
+    elements = root.findall("object")
+    found = voc_masks.read(index_pictures.get(file.stem), len(elements), size, str(image), report)
+    picture = Picture(image, size, [], file.stem, str(file))
+    for i, element in enumerate(elements):
+        _add(picture, element, i, found[i], report)
+    return [picture]
+
+
+def _candidates(file: Path, name: str, folder: str, path: str) -> list[str]:
+    """The names that the picture of an XML file may have, the likeliest first."""
+    stems = [stem for stem in (name, file.stem) if stem]
+    plain = [name, *(stem + extension for stem in stems for extension in (*EXTENSIONS, ".JPEG", ".JPG"))]
+    by_class = [f"{folder}/{each}" for each in plain[1:]] if folder == file.parent.name else []
+    return [*plain, *by_class, path]
 
 
 def _text(element, path: str) -> str:
     return (element.findtext(path) or "").strip()
 
 
-def _number(element, path: str) -> float:
-    """The number in an element; NaN where there is none."""
-    try:
-        return float(_text(element, path))
-    except ValueError:
-        return float("nan")
-
-
-def _annotation(file: Path, finder: Pictures, missing: list[str], report: Report) -> list[_Annotation]:
-    """The content of one XML file, or nothing after a problem."""
-    try:
-        root = _parse(file)
-    except DataError as error:
-        report.add("error", error.what, file=str(file), got=error.got, expected=error.expected, fix=error.fix)
-        return []
-    name = _text(root, "filename")
-    stems = [stem for stem in (name, file.stem) if stem]
-    candidates = [
-        name,
-        *(stem + extension for stem in stems for extension in EXTENSIONS),
-        _text(root, "path"),
-    ]
-    image = finder.find(*candidates)
-    if image is None:
-        missing.append(name or file.stem)
-        return []
-    size = picture_size((_number(root, "size/height"), _number(root, "size/width")), image, report, file)
-    return [_Annotation(file, image, size, _objects(root, file, image, report))] if size else []
-
-
-def _objects(root, file: Path, image: Path, report: Report) -> list[_Object]:
-    objects = []
-    for number, element in enumerate(root.findall("object")):
-        name = _text(element, "name")
-        if not name:
-            report.add(
-                "error",
-                "An object has no name.",
-                file=str(file),
-                image=str(image),
-                box=number,
-                got="no <name>",
-                expected="<name>...</name>",
-                fix="Name the object, or delete it.",
-            )
-            continue
-        corners = [_number(element, f"bndbox/{corner}") for corner in _CORNERS]
-        objects.append(_Object(name, corners, _text(element, "difficult") in ("1", "true", "True"), number))
-    return objects
-
-
-def _examples(annotations: list[_Annotation], classes: list[str], report: Report) -> list[Example]:
-    rows = [(annotation, thing) for annotation in annotations for thing in annotation.objects]
-    corners = np.array([thing.corners for _, thing in rows], np.float64).reshape(-1, 4)
-    sizes = np.array([annotation.size for annotation, _ in rows], np.int64).reshape(-1, 2)
-
-    def describe(i: int) -> dict:
-        annotation, thing = rows[i]
-        got = ", ".join(f"{name} {value:g}" for name, value in zip(_CORNERS, thing.corners, strict=True))
-        return dict(file=str(annotation.file), image=str(annotation.image), box=thing.number, got=got)
-
-    boxes, kept = check_boxes(corners, sizes, report, describe)
-    ids = {name: i for i, name in enumerate(classes)}
-    examples, start = [], 0
-    for annotation in annotations:
-        stop = start + len(annotation.objects)
-        chosen = start + np.flatnonzero(kept[start:stop])
-        things = [rows[i][1] for i in chosen]
-        examples.append(
-            Example(
-                annotation.image,
-                boxes[chosen],
-                [ids[thing.name] for thing in things],
-                annotation.size,
-                difficult=[thing.difficult for thing in things],
-                image_id=annotation.file.stem,
-                source=str(annotation.file),
-            )
+def _add(picture: Picture, element, i: int, segmentation, report: Report) -> None:
+    """Add an <object>, or a problem."""
+    name = _text(element, "name")
+    if not name:
+        report.add(
+            "error",
+            "An object has no name.",
+            file=picture.source,
+            image=str(picture.image),
+            box=i,
+            got="no <name>",
+            expected="<name>...</name>",
+            fix="Name the object, or delete it.",
         )
-        start = stop
-    return examples
+        return
+    corners = [number(_text(element, f"bndbox/{corner}")) for corner in CORNERS]
+    difficult = _text(element, "difficult") in ("1", "true", "True")
+    picture.things.append(Thing(name, corners, i, picture.source, difficult=difficult, segmentation=segmentation))
 
 
-def write(dataset: Dataset, path) -> None:
+def write(data: Dataset, path) -> None:
     """Write a dataset as a folder of VOC XML files, one a picture, that name the pictures by absolute path.
 
-    Crowd regions become difficult objects: VOC has no other way not to count them.
+    Crowd regions become difficult objects: VOC has no other way not to count them. Masks go to
+    SegmentationObject/ and SegmentationClass/ in the folder; where two overlap, the pixels are the later one's.
 
     Raises:
-        DataError: if a picture is an array, or two pictures would share an XML file.
+        DataError: if a picture is an array, two pictures would share an XML file, or one has over 254 masks.
         ConfigError: if the folder can't be written.
     """
-    path, written = Path(path), {}
-    for example in dataset:
-        annotated_path(example, path)
-        file = path / f"{example.image.stem}.xml"
-        if file in written:
-            raise DataError(
-                "Two pictures of one name would share an XML file.",
-                where=file,
-                got=f"{written[file]} and {example.image}",
-                fix="Rename one of them.",
-            )
-        written[file] = example.image
+    path = Path(path)
+    for file, example in files_by_stem(data, path, ".xml").items():
+        with_masks = voc_masks.write(example, path, len(data.classes))
         with atomic_write(file) as out:
-            out.write(_document(example, dataset.classes))
+            out.write(_document(example, data.classes, with_masks))
 
 
-def _document(example: Example, classes: tuple[str, ...]) -> str:
+def _document(example: Example, classes: tuple[str, ...], with_masks: bool) -> str:
     height, width = example.size
     corners = box_math.convert(example.boxes, "yxyx", "xyxy_abs", example.size)
     difficult = example.difficult | example.crowd
@@ -258,10 +166,10 @@ def _document(example: Example, classes: tuple[str, ...]) -> str:
         f"  <filename>{escape(example.image.name)}</filename>\n"
         f"  <path>{escape(str(example.image.absolute()))}</path>\n"
         f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>\n"
-        f"  <segmented>0</segmented>\n{things}</annotation>\n"
+        f"  <segmented>{int(with_masks)}</segmented>\n{things}</annotation>\n"
     )
 
 
 def _bndbox(box: np.ndarray) -> str:
     texts = (f"{value:.3f}".rstrip("0").rstrip(".") for value in box)
-    return "".join(f"<{name}>{text}</{name}>" for name, text in zip(_CORNERS, texts, strict=True))
+    return "".join(f"<{name}>{text}</{name}>" for name, text in zip(CORNERS, texts, strict=True))

@@ -1,4 +1,4 @@
-"""ResNet v1 as the OD API runs it under SSD.
+"""ResNet v1 as the OD API runs it under SSD and Faster R-CNN.
 
 The stride of a stage sits in its first 1x1, convolutions have no bias, the pooling is SAME and only the stem is
 padded by hand. Source: He et al., "Deep residual learning", 2015; keys as in
@@ -15,18 +15,32 @@ from detkit.detection.layers import ACTIVATIONS, ConvNorm, Hyperparameters
 REPEATS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
-def resnet_v1(depth: int, hyper: Hyperparameters) -> list[Block]:
-    """The blocks of ResNet-50, -101 or -152: `conv1`, then `conv2_block1` and so on."""
+def resnet_v1(depth: int, hyper: Hyperparameters, last_stride: int = 2) -> list[Block]:
+    """The blocks of ResNet-50, -101 or -152: `conv1`, then `conv2_block1` and so on.
+
+    Args:
+        last_stride: of `conv5_block1`.
+    """
     stem = ConvNorm(3, 64, 7, 2, hyper=hyper, padding=3)
     blocks = [Block("conv1", [stem], lambda x: tf.nn.max_pool2d(stem(x), 3, 2, "SAME"))]
     channels = 64
     for stage, repeats in enumerate(REPEATS[depth]):
         for repeat in range(repeats):
-            stride = 2 if stage > 0 and repeat == 0 else 1
+            stride = (1, 2, 2, last_stride)[stage] if repeat == 0 else 1
             name = f"conv{stage + 2}_block{repeat + 1}"
             blocks.append(_bottleneck(name, channels, 64 * 2**stage, stride, repeat == 0, hyper))
             channels = 256 * 2**stage
     return blocks
+
+
+def faster_rcnn_resnet(depth: int) -> tuple[list[Block], list[Block]]:
+    """The blocks up to the map that proposals are cut from (1024 channels, stride 16), and those for each crop.
+
+    The first of the latter strides over the crop; here it does not, so give it every second cell only.
+    """
+    hyper = Hyperparameters("RELU", epsilon=1e-5, momentum=0.997)
+    blocks = resnet_v1(depth, hyper, last_stride=1)
+    return blocks[:-3], blocks[-3:]
 
 
 def _bottleneck(name, channels, width, stride, projects, hyper) -> Block:

@@ -30,7 +30,7 @@ class FPN:
             "hyper": hyper,
             "regularized": ("depthwise_kernel",) if separable else ("kernel",),
         }
-        levels = sorted(channels, reverse=True)
+        levels, self.depth = sorted(channels, reverse=True), depth
         self.lateral = {level: Conv(channels[level], depth, bias=True, hyper=hyper) for level in levels}
         self.smooth = {level: ConvNorm(depth, depth, 3, **options) for level in levels[1:]}
         self.coarse = {level: ConvNorm(depth, depth, 3, 2, **options) for level in range(TOP + 1, max_level + 1)}
@@ -42,7 +42,7 @@ class FPN:
         out = {top: self.lateral[top](maps[top])}
         for level in lower:
             merged = self.lateral[level](maps[level])
-            out[level] = self.smooth[level](merged + _double(out[level + 1], merged))
+            out[level] = self.smooth[level](merged + doubled(out[level + 1], merged))
         for level, conv in self.coarse.items():
             out[level] = conv(out[level - 1])
         return {level: out[level] for level in self.levels}
@@ -64,7 +64,7 @@ def _listed(prefix: str, unit: ConvNorm) -> dict:
     return {f"{prefix}/{index}": layer for index, layer in enumerate(unit.layers)}
 
 
-def _double(x, like):
+def doubled(x, like):
     """Nearest-neighbour doubling of x [B, h, w, C], cut to the size of `like` where that is odd."""
     doubled = tf.raw_ops.ResizeNearestNeighbor(images=x, size=2 * tf.shape(x)[1:3])
     doubled.set_shape([None, *(None if n is None else 2 * n for n in x.shape[1:3]), x.shape[3]])

@@ -1,0 +1,62 @@
+"""What the baselines have in common with detectors: `detect` gives the same Detections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from detkit import nms
+from detkit.data import images as image_files
+from detkit.detections import Detections
+from detkit.visualize.draw import check_image
+
+SUPPRESSION = 0.3  # IoU with a better box of the class above which a box is dropped, as in R-CNN
+
+
+class Baseline:
+    """Something that finds objects in images, one by one; takes a detector's place in evaluation and prediction.
+
+    A baseline gives `scored`.
+
+    Args:
+        classes: the class names; label_ids: the label-map id of each, 1, 2, ... by default.
+        name: what to call it.
+    """
+
+    def __init__(self, classes, label_ids=None, name: str = "baseline"):
+        self.classes, self.name = tuple(classes), name
+        self.label_ids = tuple(label_ids or range(1, len(self.classes) + 1))
+
+    def scored(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(boxes float32 [N, 4], normalised yxyx; scores float32 [N, C], 0..1) of an image uint8 [H, W, 3]."""
+        raise NotImplementedError
+
+    def detect(self, images, batch_size: int = 8, threshold: float = 0.0) -> list[Detections]:
+        """Finds objects.
+
+        Args:
+            images: paths or uint8 arrays [H, W, 3] RGB, of any sizes; or one of them.
+            batch_size: taken for the detectors' sake; images go through one by one.
+            threshold: the lowest score of a detection.
+
+        Returns:
+            One Detections for each image.
+        """
+        if isinstance(images, (str, Path)) or getattr(images, "ndim", 0) == 3:
+            images = [images]
+        return list(self.detect_stream(images, batch_size, threshold))
+
+    def detect_stream(self, images: Iterable, batch_size: int = 8, threshold: float = 0.0) -> Iterator[Detections]:
+        """`detect` for a stream."""
+        for image in images:
+            source = str(image) if isinstance(image, (str, Path)) else ""
+            yield self._found(image_files.decode(image) if source else image, source, threshold)
+
+    def _found(self, image: np.ndarray, source: str, threshold: float) -> Detections:
+        check_image(image, source or None)
+        boxes, scores = self.scored(image)
+        lowest = np.nextafter(np.float32(threshold), np.float32(-1))  # a score equal to the threshold counts
+        kept, class_ids = nms.class_wise(boxes, scores, iou_threshold=SUPPRESSION, score_threshold=lowest)
+        return Detections(boxes[kept], scores[kept, class_ids], class_ids, self.classes, image.shape[:2], source)

@@ -1,0 +1,79 @@
+"""`detkit data`: annotated pictures, whatever their format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+EXAMPLES = """
+\b
+Examples:
+  detkit data convert voc/ train.json --format coco     `detkit data convert --help` lists the formats
+  detkit check train.json                               every problem in the data
+"""
+CONVERTING = """
+\b
+Examples:
+  detkit data convert voc/ train.json --format coco
+  detkit data convert train.json yolo/ --format yolo --images photos/
+  detkit data convert train.record photos.json --format coco    also saves the pictures, in images/
+  detkit data convert yolo/ val.record@4 --format tfrecord --split val
+  detkit data convert boxes.csv voc/ --format voc --column filename=photo --column class=what
+
+\b
+Formats, and what SOURCE and TARGET are:
+  coco        a JSON file               labelme     a folder of JSON files
+  csv         a table                   openimages  a table
+  cvat        an XML file               voc         a folder of XML files
+  tfrecord    a file, or NAME@SHARDS    yolo        a folder with data.yaml
+"""
+
+
+@click.group(epilog=EXAMPLES)
+def data():
+    """Work with annotated pictures, in whatever format they are."""
+
+
+@data.command(epilog=CONVERTING)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--format", "-f", "format_", required=True, metavar="NAME", help="The format of TARGET.")
+@click.option("--from", "source_format", metavar="NAME", help="The format of SOURCE; told by its content by default.")
+@click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="The pictures of SOURCE, if elsewhere.")
+@click.option("--split", metavar="NAME", help="yolo: which split of a data.yaml; train by default.")
+@click.option("--column", "columns", multiple=True, metavar="OURS=THEIRS", help="csv: what a column is called.")
+@click.option("--leave-out", is_flag=True, help="Leave out what can't be used, and list it, instead of stopping.")
+def convert(source, target, format_, source_format, images, split, columns, leave_out):
+    """Read annotations in one format and write them in another.
+
+    Pictures stay where they are; TARGET names them. Only tfrecord holds them, and yolo links to them. What had
+    to be changed, left out or lost is listed, and the exit code is 1 then; 2 if SOURCE can't be read or TARGET
+    can't be written.
+    """
+    from detkit.data import format_problems, formats, read, write
+    from detkit.data.formats.extract import save_pictures
+    from detkit.data.formats.lost import lost
+
+    formats.named(format_)  # before a long read
+    options = {"split": split} if split else {}
+    options |= {"columns": _columns(columns)} if columns else {}
+    dataset = read(source, source_format, images=images, strict=not leave_out, **options)
+    folder = target if format_ in ("labelme", "voc", "yolo") else target.parent
+    if format_ != "tfrecord":
+        dataset = save_pictures(dataset, folder / "images")
+    write(dataset, target, format_)
+    problems = [*dataset.problems, *lost(dataset, format_)]
+    if problems:
+        click.echo(format_problems(problems), err=True)
+    boxes = sum(map(len, dataset))
+    click.echo(f"wrote {target}: {len(dataset)} images, {boxes} boxes, {len(dataset.classes)} classes")
+    if any(problem.severity != "info" for problem in problems):
+        raise click.exceptions.Exit(1)
+
+
+def _columns(texts: tuple[str, ...]) -> dict[str, str]:
+    """{our name: theirs} of texts OURS=THEIRS."""
+    if any("=" not in text for text in texts):
+        raise click.BadParameter("give OURS=THEIRS, as filename=photo", param_hint="--column")
+    return dict(text.split("=", 1) for text in texts)

@@ -1,0 +1,194 @@
+"""The segmentations and keypoints of COCO annotations: checked, kept, written.
+
+Source: https://cocodataset.org/#format-data
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from detkit import masks
+from detkit.data.dataset import Dataset, Example
+from detkit.data.formats.common import ROUNDING, Report
+from detkit.errors import DataError
+
+_KEYPOINTS = "x, y and 0, 1 or 2 (not labelled, hidden, visible) of each keypoint"
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What the annotations of a file have beside boxes, in their order.
+
+    Attributes:
+        segmentations: for each annotation, or None if none has one.
+        keypoints: float32 [annotations, K, 2], normalised (y, x); or None.
+        visibility: int8 [annotations, K]; or None.
+        boxes: {annotation: bbox}, from the masks, of those that give none.
+    """
+
+    segmentations: list | None
+    keypoints: np.ndarray | None
+    visibility: np.ndarray | None
+    boxes: dict[int, list[float]]
+
+    def of(self, chosen: np.ndarray) -> dict:
+        """The arguments of Example for the annotations of an image."""
+        parts = {}
+        if self.segmentations is not None and any(self.segmentations[i] is not None for i in chosen):
+            parts["segmentations"] = tuple(self.segmentations[i] for i in chosen)
+        if self.keypoints is not None:
+            parts |= {"keypoints": self.keypoints[chosen], "keypoint_visibility": self.visibility[chosen]}
+        return parts
+
+
+def read(
+    entries: list[dict], sizes: np.ndarray, names: tuple[str, ...], report: Report, describe: Callable[[int], dict]
+) -> Shapes:
+    """The segmentations and keypoints of annotations; an error in the report for each that can't be used.
+
+    Args:
+        entries: the annotations.
+        sizes: [N, 2], (height, width) of each one's image.
+        names: of the keypoints, as the categories give them.
+        describe: what a problem shall say of annotation i: its fields `image`, `box` and others.
+    """
+    segmentations, boxes = None, {}
+    # An empty list is what tools write for an object without an outline.
+    given = [i for i, entry in enumerate(entries) if entry.get("segmentation")]
+    if given:
+        segmentations = [None] * len(entries)
+        for i in given:
+            value, size = entries[i]["segmentation"], sizes[i].tolist()
+            try:
+                masks.check(value, size)
+            except DataError as error:
+                got = f"{error.got} (annotation id {entries[i].get('id')})"
+                parts = dict(got=got, expected=error.expected, fix=error.fix)
+                report.add("error", error.what, **describe(i) | parts)
+                continue
+            segmentations[i] = value
+            if entries[i].get("bbox") is None:
+                boxes[i] = masks.bounding_box(value, size)
+    return Shapes(segmentations, *_keypoints(entries, sizes, names, report, describe), boxes)
+
+
+def _keypoints(entries, sizes, names, report, describe):
+    """Keypoints [N, K, 2] and visibility [N, K], zeros where an annotation has none; None, None if none has any."""
+    given = [i for i, entry in enumerate(entries) if entry.get("keypoints")]
+    if not given:
+        return None, None
+    rows = {i: _triples(entries[i]["keypoints"]) for i in given}
+    count = len(names) or next((len(row) for row in rows.values() if row is not None), 0)
+    if not names:
+        _report_nameless(report, count)
+    points, visibility = np.zeros((len(entries), count, 2)), np.zeros((len(entries), count), np.int8)
+    for i, row in rows.items():
+        if row is None or len(row) != count:
+            got = f"keypoints {entries[i]['keypoints']!r:.80} (annotation id {entries[i].get('id')})"
+            fix = "Mark the keypoints again, or delete them."
+            parts = dict(got=got, expected=f"{count} times {_KEYPOINTS}", fix=fix)
+            report.add("error", "The keypoints of an object are not as they should be.", **describe(i) | parts)
+            continue
+        row = np.array(row, np.float64)
+        points[i], visibility[i] = row[:, 1::-1] / sizes[i], row[:, 2]
+    _leave_out_those_outside(points, visibility, sizes, report, describe)
+    return points.astype(np.float32), visibility
+
+
+def _triples(values) -> list | None:
+    """The keypoints [(x, y, visibility), ...] of a flat list of numbers; None if it is none."""
+    if not isinstance(values, list) or len(values) % 3:
+        return None
+    numbers = all(type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e9 for value in values)
+    if not numbers or not set(values[2::3]) <= {0, 1, 2}:
+        return None
+    return list(zip(values[::3], values[1::3], values[2::3], strict=True))
+
+
+def _leave_out_those_outside(points, visibility, sizes, report, describe) -> None:
+    beyond = (np.abs(points - 0.5) * sizes[:, None] - sizes[:, None] / 2).max(-1)  # [N, K] pixels
+    for i in np.flatnonzero(((beyond > ROUNDING) & (visibility > 0)).any(-1)):
+        number = int(np.argmax(np.where(visibility[i] > 0, beyond[i], -1)))
+        parts = dict(
+            got=f"keypoint {number} at x, y {np.round(points[i, number, ::-1] * sizes[i, ::-1], 2).tolist()}",
+            expected=f"inside the image of {sizes[i][1]} x {sizes[i][0]} (width x height)",
+            fix="Check that the keypoints belong to this image, and that the image was not resized since.",
+        )
+        what = "A keypoint lies outside its image and was taken as not labelled."
+        report.add("warning", what, **describe(i) | parts)
+    visibility[beyond > ROUNDING] = 0
+
+
+def _report_nameless(report: Report, count: int) -> None:
+    report.add(
+        "warning",
+        "The keypoints have no names.",
+        got=f"{count} keypoints an object, and no category with a list of names",
+        expected='"keypoints": ["left_eye", "right_eye", ...] in the category',
+        fix="Name them there: a mirrored view can only swap left and right if it knows which is which.",
+    )
+
+
+def keypoint_names(categories: list, report: Report) -> tuple[tuple[str, ...], tuple]:
+    """The names of the keypoints and the skeleton, pairs of indices, that the categories give."""
+    first = None
+    for number, entry in enumerate(categories):
+        names = entry.get("keypoints") if isinstance(entry, dict) else None
+        if names in (None, []):
+            continue
+        skeleton = entry.get("skeleton") or []
+        if not _are_names(names) or not _is_skeleton(skeleton, len(names)):
+            report.add(
+                "error",
+                f"A category's keypoints or skeleton are not as they should be: categories[{number}].",
+                got=f"keypoints {names!r:.80}, skeleton {skeleton!r:.80}",
+                expected="different names, and pairs of their numbers, counted from 1",
+            )
+        elif first is None:
+            first = names, tuple((a - 1, b - 1) for a, b in skeleton)
+        elif first[0] != names:
+            report.add(
+                "error",
+                f"Two categories have different keypoints: categories[{number}].",
+                got=", ".join(names)[:80],
+                expected=", ".join(first[0])[:80],
+                fix="Make a dataset for each.",
+            )
+    return (tuple(first[0]), first[1]) if first else ((), ())
+
+
+def _are_names(names) -> bool:
+    return isinstance(names, list) and all(isinstance(n, str) for n in names) and len(set(names)) == len(names)
+
+
+def _is_skeleton(skeleton, count: int) -> bool:
+    pairs = isinstance(skeleton, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in skeleton)
+    return pairs and all(type(end) is int and 1 <= end <= count for pair in skeleton for end in pair)
+
+
+def written_names(dataset: Dataset) -> dict:
+    """What the categories of a written file say of keypoints."""
+    if not dataset.keypoint_names:
+        return {}
+    return {"keypoints": list(dataset.keypoint_names), "skeleton": [[a + 1, b + 1] for a, b in dataset.skeleton]}
+
+
+def written(example: Example, i: int) -> dict:
+    """The segmentation and the keypoints of an object as parts of its annotation."""
+    parts = {}
+    segmentation = example.segmentations[i] if example.segmentations is not None else None
+    if isinstance(segmentation, dict) and isinstance(segmentation["counts"], bytes):
+        segmentation = {"size": list(segmentation["size"]), "counts": segmentation["counts"].decode("ascii")}
+    if segmentation is not None:
+        parts["segmentation"] = segmentation
+    if example.keypoints is not None:
+        visibility = example.keypoint_visibility[i]
+        pixels = example.keypoints[i].astype(np.float64)[:, ::-1] * example.size[::-1]
+        triples = np.column_stack([np.round(pixels, 3), visibility]).ravel().tolist()
+        whole = [int(value) if value.is_integer() else value for value in triples]
+        parts |= {"keypoints": whole, "num_keypoints": int(np.count_nonzero(visibility))}
+    return parts

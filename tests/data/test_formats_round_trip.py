@@ -1,0 +1,39 @@
+"""Random datasets, and one with very many boxes, written and read again in every format."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_files import picture
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from random_datasets import TARGETS, assert_same_boxes, datasets, passed_through
+
+from detkit import data
+from detkit.data.formats.lost import KEEPS
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_random_datasets_survive(name, drawn):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "pictures").mkdir()
+        dataset = drawn.draw(datasets(Path(folder) / "pictures"))
+        new = passed_through(dataset, name, Path(folder))
+        if "empty" not in KEEPS[name]:
+            dataset = replace(dataset, examples=tuple(example for example in dataset if len(example)))
+        assert_same_boxes(dataset, new)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_ten_thousand_boxes_in_a_picture(tmp_path, name):
+    file = picture(tmp_path / "many.png", (200, 200))
+    corner = np.random.default_rng(0).uniform(0, 0.9, (10_000, 2))
+    boxes = np.concatenate([corner, corner + 0.05], -1)
+    dataset = data.Dataset((data.Example(file, boxes, np.arange(10_000) % 2, (200, 200)),), ("a", "b"))
+    assert_same_boxes(dataset, passed_through(dataset, name, tmp_path))
