@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from detkit.data import images as image_files
+from detkit.detection.resizing import Resizer
 from detkit.detections import Detections
-from detkit.errors import ConfigError, DataError
+from detkit.errors import ConfigError
 from detkit.pipeline import od_config
 
 VARIABLES = (
@@ -116,7 +117,7 @@ class Detector:
 
     def __init__(self, config, classes, label_ids=None, name: str = "detector"):
         self.config, self.name, self.meta = config, name, od_config.meta_architecture(config)
-        self.resizer = self.meta.image_resizer
+        self.resizer = Resizer(config, od_config.architecture(config))
         self.classes = tuple(classes)
         self.label_ids = tuple(label_ids) if label_ids is not None else tuple(range(1, len(self.classes) + 1))
         if len(set(self.classes)) != len(self.classes):
@@ -219,7 +220,7 @@ class Detector:
         Returns:
             inputs float32 [B, h, w, 3], true_shapes int32 [B, 3]: the size of each image inside its padding.
         """
-        resized = [self._resize(np.asarray(image)) for image in images]
+        resized = [self.resizer(np.asarray(image)) for image in images]
         shapes = np.array([image.shape for image in resized], np.int32)
         height, width = self.input_size or shapes[:, :2].max(axis=0)
 
@@ -233,17 +234,6 @@ class Detector:
     def normalize(self, x):
         """x [..., 3] of 0..255, RGB -> what the backbone expects."""
         raise NotImplementedError
-
-    def _resize(self, image: np.ndarray):
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise DataError(
-                "Not an RGB image.", got=f"{image.dtype} {image.shape}", expected="uint8 [height, width, 3]"
-            )
-        size = self.resized(image.shape[:2])
-        if size == image.shape[:2]:
-            return tf.cast(image, tf.float32)
-        # The OD API's resize: no antialiasing, no half-pixel centres.
-        return tf.raw_ops.ResizeBilinear(images=image[None], size=size)[0]
 
     def in_padding(self, boxes, true_shapes):
         """Boxes [B, M, 4] relative to the true images -> relative to the padded input."""
@@ -348,21 +338,11 @@ class Detector:
     @property
     def input_size(self) -> tuple[int, int] | None:
         """(height, width) of the padded model input, None where it follows the images."""
-        resizer = self.resizer
-        if resizer.fixed_shape_resizer is not None:
-            return resizer.fixed_shape_resizer.height, resizer.fixed_shape_resizer.width
-        aspect = resizer.keep_aspect_ratio_resizer
-        return (aspect.max_dimension, aspect.max_dimension) if aspect.pad_to_max_dimension else None
+        return self.resizer.input_size
 
     def resized(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) that an image of this size gets before padding."""
-        if self.resizer.fixed_shape_resizer is not None:
-            return self.input_size
-        aspect = self.resizer.keep_aspect_ratio_resizer
-        limits = (aspect.min_dimension, aspect.max_dimension)
-        target = limits if size[0] < size[1] else limits[::-1]
-        scale = min(np.float32(target[0]) / np.float32(size[0]), np.float32(target[1]) / np.float32(size[1]))
-        return tuple(int(n) for n in np.rint(scale * np.asarray(size, np.float32)))
+        return self.resizer.resized(size)
 
 
 def _batched(items, size):

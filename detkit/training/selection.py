@@ -35,7 +35,12 @@ def choose(detector, tune) -> Selection:
     Raises:
         ConfigError: if a rule matches nothing.
     """
-    parts = {path: part for path, part in detector.part_of().items() if detector.variables()[path].trainable}
+    used, layers, variables = _used(detector), detector.paths(), detector.variables()
+    parts = {
+        path: part
+        for path, part in detector.part_of().items()
+        if variables[path].trainable and id(layers[path.rsplit("/", 1)[0]]) in used
+    }
     if isinstance(tune, str):
         rules = [(part, 1.0) for part in TUNE[tune] if part in parts.values()]
     else:
@@ -58,6 +63,11 @@ def choose(detector, tune) -> Selection:
     seam = _seam(detector, chosen)
     lines.append(f"frozen: {seam} of {len(detector.stages)} stages; first tuned: {detector.stages[seam].name}")
     return Selection(groups, seam, "\n".join(lines))
+
+
+def _used(detector) -> set[int]:
+    """The layers that some stage runs: a checkpoint may hold others, which training can't change."""
+    return {id(layer) for stage in detector.stages for layer in stage.layers}
 
 
 def _parameters(detector, paths) -> int:

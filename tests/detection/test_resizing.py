@@ -11,6 +11,7 @@ from ssd_configs import text
 from detkit.data import batches
 from detkit.data.dataset import Dataset, Example
 from detkit.detection.build import build
+from detkit.detection.resizing import Resizer
 from detkit.errors import ConfigError
 from detkit.pipeline import od_config
 from detkit.training.cache import Prefix
@@ -144,3 +145,30 @@ def test_a_model_as_large_as_its_pictures_trains_or_says_why_not(unpadded):
     except ConfigError:
         return
     assert all(np.isfinite(float(value)) for value in losses.values())
+
+
+@pytest.mark.parametrize(
+    ("resizer", "place"),
+    [
+        ("fixed_shape_resizer { height: 96 width: 96 resize_method: AREA }", "fixed_shape_resizer.resize_method"),
+        ("fixed_shape_resizer { height: 96 width: 96 convert_to_grayscale: true }", "convert_to_grayscale"),
+        ("keep_aspect_ratio_resizer { per_channel_pad_value: [1, 2, 3] }", "per_channel_pad_value"),
+        ("pad_to_multiple_resizer { }", "image_resizer"),
+    ],
+)
+def test_resizing_that_would_give_other_pixels_is_refused(resizer, place):
+    config = od_config.parse(
+        f"model {{ ssd {{ num_classes: 1 feature_extractor {{ }} image_resizer {{ {resizer} }} }} }}"
+    )
+    with pytest.raises(ConfigError, match="detkit can't resize images like this") as error:
+        Resizer(config, "ssd")
+    assert place in str(error.value) or place in resizer
+
+
+def test_the_identity_resizer_leaves_pictures_alone():
+    config = od_config.parse(
+        "model { ssd { num_classes: 1 feature_extractor { } image_resizer { identity_resizer { } } } }"
+    )
+    resizer = Resizer(config, "ssd")
+    image = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    assert resizer.input_size is None and np.array_equal(resizer(image), image)
