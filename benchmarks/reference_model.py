@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +25,24 @@ HEADS = (
     "_first_stage_box_predictor/",
 )  # fmt: skip
 MASK_HEAD, MASK_GAIN = "_third_stage_heads/", 0.75
+# Gains that keep a forward pass within bounds, by the beginning of an architecture's name; the longest counts.
+GAINS = {
+    "": (0.65, 0.6, 0.75),
+    "ssd_mobilenet_v1": (1.2, 0.6, 1.0),
+    "ssd_mobilenet_v2": (0.85, 0.5, 1.0),
+    "efficientdet": (1.05, 1.4, 1.0),
+    "efficientdet_d5": (0.985, 1.4, 1.0),
+    "efficientdet_d6": (0.975, 2.0, 0.7),
+    "efficientdet_d7": (0.975, 2.0, 0.7),
+    "faster_rcnn_resnet": (0.45, 0.6, 1.0),
+    "faster_rcnn_inception": (1.05, 0.35, 1.0),
+    "mask_rcnn_inception": (1.05, 0.35, 1.0),
+    "mask_rcnn_resnet": (0.45, 0.6, 1.0),
+    "centernet_hg104": (0.7, 0.3, 1.0),
+    "centernet_mobilenet": (0.85, 0.4, 1.0),
+    "centernet_resnet": (0.45, 0.18, 1.0),
+    "centernet_resnet50_v2": (0.93, 0.6, 1.0),
+}
 
 
 def reference_value(path: str, shape: tuple, gains=(1.0, 1.0, 1.0)) -> np.ndarray:
@@ -44,6 +63,11 @@ def reference_value(path: str, shape: tuple, gains=(1.0, 1.0, 1.0)) -> np.ndarra
     else:
         value = 0.1 * draw + {"gamma": 1.0, "bifpn_combine_weights": 1.0, "bias": _prior(key)}.get(name, 0.0)
     return value.astype(np.float32)
+
+
+def usual_gains(name: str) -> tuple[float, float, float]:
+    """The gains of GAINS for the architecture of that name."""
+    return GAINS[max((beginning for beginning in GAINS if name.startswith(beginning)), key=len)]
 
 
 def _gain(key: str, gains) -> float:
@@ -79,12 +103,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
     parser.add_argument("output")
-    parser.add_argument("--gains", type=float, nargs=3, default=(0.65, 0.6, 0.75))
+    parser.add_argument("--gains", type=float, nargs=3, help="by default those that suit the config's name")
     arguments = parser.parse_args()
+    path = Path(arguments.config)
+    gains = arguments.gains or usual_gains(path.parent.name if path.stem == "pipeline" else path.stem)
 
     from detkit.detection.load import save
 
-    save(reference_detector(arguments.config, arguments.gains), arguments.output)
+    save(reference_detector(path, gains), arguments.output)
     print(f"written: {arguments.output}")
 
 

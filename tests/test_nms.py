@@ -127,3 +127,28 @@ def test_arguments_are_not_changed():
     copies = boxes.copy(), scores.copy()
     nms.class_wise(boxes, scores)
     assert np.array_equal(boxes, copies[0]) and np.array_equal(scores, copies[1])
+
+
+@given(problems(), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_boxes_of_their_own_for_every_class(problem, seed):
+    _, scores, limits, _ = problem
+    rng = np.random.default_rng(seed)
+    corners = np.sort(rng.integers(0, 6, (*scores.shape, 2, 2)), axis=2)
+    boxes = corners.reshape(*scores.shape, 4).astype(np.float32)
+    keep = rng.random(scores.shape) < 0.7
+    separate = []
+    for class_id in range(scores.shape[1]):
+        alone = scores[:, class_id : class_id + 1]
+        each = nms.class_wise(boxes[:, class_id], alone, **limits | {"max_total": 1000}, keep=keep[:, class_id])
+        separate += [(row, class_id) for row in each[0].tolist()]
+    expected = sorted(separate, key=lambda pair: -scores[pair])[: limits["max_total"]]
+    assert pairs(nms.class_wise(boxes, scores, **limits, keep=keep)) == expected
+
+
+def test_one_box_for_all_classes_in_either_form():
+    rng = np.random.default_rng(0)
+    boxes = np.sort(rng.random((20, 2, 2)), axis=1).reshape(20, 4).astype(np.float32)
+    scores, keep = rng.random((20, 4)).astype(np.float32), rng.random(20) < 0.7
+    flat = nms.class_wise(boxes, scores, keep=keep)
+    assert pairs(nms.class_wise(boxes[:, None], scores, keep=keep[:, None])) == pairs(flat)

@@ -55,7 +55,7 @@ def _between_ones(x):
 TYPES = {f"faster_rcnn_resnet{depth}_keras": _resnet(depth) for depth in (50, 101, 152)}
 TYPES["faster_rcnn_inception_resnet_v2_keras"] = Extractor(inception_resnet_v2, 16, 1536, 1, _between_ones)
 # Not one of the OD API's: small enough to be trained without an accelerator.
-TYPES["faster_rcnn_mobilenet_v2_keras"] = Extractor(faster_rcnn_mobilenet_v2, 8, 96, 1, _between_ones)
+TYPES["faster_rcnn_mobilenet_v2_keras"] = Extractor(faster_rcnn_mobilenet_v2, 8, 576, 1, _between_ones)
 
 
 class FasterRCNN(Detector):

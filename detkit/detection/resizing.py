@@ -47,7 +47,7 @@ class Resizer:
                     "detkit can't resize images like this.",
                     where=config.where(f"{path}.{kind}.{name}"),
                     got=got,
-                    expected=value or "zeros",
+                    expected="zeros" if value == () else value,
                     fix="Use a config of the TF2 Detection Model Zoo.",
                 )
 

@@ -262,6 +262,10 @@ def test_pictures_inside_are_saved_under_safe_names(record, tmp_path):
     assert names == ["x.jpg", "x_2.jpg", "x_3.jpg", "train_record_3.jpg", "a_b_.jpg", "y.jpg"]
     assert all(example.image.parent == tmp_path / "out" for example in saved)
     assert saved[0].image.read_bytes() == jpeg()
+    save_pictures(dataset, tmp_path / "out")
+    picture(tmp_path / "out/y.jpg", seed=3)
+    with pytest.raises(DataError, match="another picture of this name(.|\n)*y.jpg"):
+        save_pictures(dataset, tmp_path / "out")
     with pytest.raises(DataError, match="has no file(.|\n)*got: a picture inside another file"):
         data.write(dataset, tmp_path / "a.json", "coco")
 

@@ -135,6 +135,9 @@ def test_keypoints_of_a_pose_dataset_are_no_polygon(yolo):
         ("train: 5\nnames: [boat, duck]\n", "is no path"),
         ("train: images\nkpt_shape: 9\nnames: [boat, duck]\n", r"kpt_shape: \[17, 3\]"),
         ("names: [boat, duck\n", "not valid YAML"),
+        ("train: images\nnames: " + "{" * 100_000, "nested too deeply"),
+        ("train: images\nnames:\n" + "- " * 100_000, "nested too deeply"),
+        ("train: images\nnames: [boat, duck]\n# " + "x" * 2_000_000, "too large"),
         ("a: &a [x, x]\ntrain: images\nnames: [*a, *a]\n", "uses aliases"),
         ("train: images\nnames: [!!python/object/apply:os.getcwd []]\n", "not valid YAML"),
     ],
@@ -165,6 +168,20 @@ def test_a_picture_is_linked_and_links_are_replaced(tmp_path):
         assert (tmp_path / "out/images/a.jpg").samefile(file)
     data.write(data.read(tmp_path / "out"), tmp_path / "out", "yolo")
     assert data.read(tmp_path / "out")[0].pixels().shape == (60, 80, 3)
+
+
+def test_a_picture_that_is_there_is_not_replaced_by_another(tmp_path):
+    file = picture(tmp_path / "photos/a.jpg")
+    other = picture(tmp_path / "out/images/a.jpg", seed=5).read_bytes()
+    dataset = data.Dataset((data.Example(file, [], [], (60, 80)),), ("duck",))
+    with pytest.raises(DataError, match="another picture of this name(.|\n)*out/images/a.jpg"):
+        data.write(dataset, tmp_path / "out", "yolo")
+    assert (tmp_path / "out/images/a.jpg").read_bytes() == other
+    (tmp_path / "out/images/a.jpg").write_bytes(file.read_bytes())
+    data.write(dataset, tmp_path / "out", "yolo")
+    file.unlink()
+    with pytest.raises(DataError, match="A picture is missing(.|\n)*photos/a.jpg"):
+        data.write(dataset, tmp_path / "out", "yolo")
 
 
 def test_an_array_can_not_be_named(tmp_path):

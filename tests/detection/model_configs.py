@@ -56,26 +56,6 @@ CENTERNET = {
 }
 ARCHITECTURES = (*SSD, *EFFICIENTDET, *FASTER_RCNN, *CENTERNET)
 
-# Factors of the kernels in the backbone, the final layers and everything between, which keep a forward pass with
-# drawn weights within bounds; those of the longest beginning of the name.
-GAINS = {
-    "ssd_mobilenet_v1": (1.2, 0.6, 1.0),
-    "ssd_mobilenet_v2": (0.85, 0.5, 1.0),
-    "ssd_resnet": (0.6, 0.6, 0.8),
-    "efficientdet": (1.05, 1.4, 1.0),
-    "efficientdet_d5": (0.985, 1.4, 1.0),
-    "efficientdet_d6": (0.975, 2.0, 0.7),
-    "efficientdet_d7": (0.975, 2.0, 0.7),
-    "faster_rcnn_resnet": (0.45, 0.6, 1.0),
-    "faster_rcnn_inception": (1.05, 0.35, 1.0),
-    "mask_rcnn_inception": (1.05, 0.35, 1.0),
-    "mask_rcnn_resnet": (0.45, 0.6, 1.0),
-    "centernet_hg104": (0.7, 0.3, 1.0),
-    "centernet_mobilenet": (0.85, 0.4, 1.0),
-    "centernet_resnet": (0.45, 0.18, 1.0),
-    "centernet_resnet50_v2": (0.93, 0.6, 1.0),
-}
-
 KEYPOINTS = {
     "nose": 0.26, "left_eye": 0.25, "right_eye": 0.25, "left_ear": 0.35, "right_ear": 0.35, "left_shoulder": 0.79,
     "right_shoulder": 0.79, "left_elbow": 0.72, "right_elbow": 0.72, "left_wrist": 0.62, "right_wrist": 0.62,
@@ -319,8 +299,3 @@ def shrinking(config, side: int) -> dict:
         longer = side * before.max_dimension // before.min_dimension
         sizes = {"keep_aspect_ratio_resizer.min_dimension": side, "keep_aspect_ratio_resizer.max_dimension": longer}
     return {f"image_resizer.{field}": value for field, value in sizes.items()} | few
-
-
-def gains(name: str) -> tuple:
-    """The factors of GAINS for an architecture."""
-    return GAINS[max((known for known in GAINS if name.startswith(known)), key=len)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import reference_weights
-from model_configs import ARCHITECTURES, KEYPOINTS, config, gains
+from model_configs import ARCHITECTURES, KEYPOINTS, config
+from reference_model import usual_gains
 
 from detkit.detection.build import FAMILIES, build
 from detkit.pipeline import od_config
@@ -68,7 +69,7 @@ def registered(config) -> bool:
 def small_detector(name: str, **changes):
     """A detector with a small input and drawn weights."""
     detector = build(small_config(name, **changes), name=name)
-    reference_weights.assign(detector, gains(name))
+    reference_weights.assign(detector, usual_gains(name))
     return detector
 
 

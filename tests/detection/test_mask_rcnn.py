@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from golden_case import Case, unmatched
+from PIL import Image
 
+from detkit import data as datasets
 from detkit.checkpoint import reader
 from detkit.detection import borrow, mask_rcnn
 from detkit.detection.build import build
 from detkit.detection.heads import mask
 from detkit.detection.load import load, save, transplant
 from detkit.errors import CheckpointError, ConfigError
-from detkit.pipeline import od_config
+from detkit.pipeline import od_config, pipeline
+from detkit.training.finetune import finetune
 from detkit.zoo.source import locate
 
 NUCLEI = Path(__file__).resolve().parents[2] / "pipelines" / "nuclei_mask_rcnn.config"
@@ -107,22 +111,23 @@ def test_automatic_depth_lies_between_features_and_classes(channels, classes, de
 def test_names_and_shapes_of_the_mask_head(detector):
     shapes = {path: tuple(v.shape) for path, v in detector.variables().items() if path.startswith(mask.PREFIX)}
     assert shapes == {
-        f"{mask.PREFIX}/0/kernel": (3, 3, 96, 64), f"{mask.PREFIX}/0/bias": (64,),
-        f"{mask.PREFIX}/3/kernel": (3, 3, 64, 64), f"{mask.PREFIX}/3/bias": (64,),
-        f"{mask.PREFIX}/6/kernel": (3, 3, 64, 3), f"{mask.PREFIX}/6/bias": (3,),
+        f"{mask.PREFIX}/0/kernel": (3, 3, 576, 32), f"{mask.PREFIX}/0/bias": (32,),
+        f"{mask.PREFIX}/3/kernel": (3, 3, 32, 32), f"{mask.PREFIX}/3/bias": (32,),
+        f"{mask.PREFIX}/6/kernel": (3, 3, 32, 3), f"{mask.PREFIX}/6/bias": (3,),
     }  # fmt: skip
     assert {part for path, part in detector.part_of().items() if path in shapes} == {"head/mask_head"}
     final = {path for path in detector.class_columns() if path.startswith(mask.PREFIX)}
     assert final == {f"{mask.PREFIX}/6/kernel", f"{mask.PREFIX}/6/bias"}
     assert detector.wants == ("masks",)
+    assert detector.towers[-1].filters == detector.extractor.channels
 
 
 def test_one_mask_for_all_classes_if_asked_for():
     predictor = f"{mask_rcnn.HEAD}.masks_are_class_agnostic"
     agnostic = built(**{predictor: True})
-    assert agnostic.variables()[f"{mask.PREFIX}/6/kernel"].shape == (3, 3, 64, 1)
+    assert agnostic.variables()[f"{mask.PREFIX}/6/kernel"].shape == (3, 3, 32, 1)
     assert not any(path.startswith(mask.PREFIX) for path in agnostic.class_columns())
-    features = tf.constant(np.random.default_rng(0).standard_normal((2, 7, 7, 96)).astype(np.float32))
+    features = tf.constant(np.random.default_rng(0).standard_normal((2, 7, 7, 576)).astype(np.float32))
     one, other = (agnostic.mask_head.of_class(features, tf.constant([n, n])).numpy() for n in (0, 2))
     np.testing.assert_array_equal(one, other)
 
@@ -201,9 +206,9 @@ def test_training_without_any_proposal_on_an_object_is_finite(detector, batch):
 def test_every_detection_has_a_mask(detector):
     picture = np.random.default_rng(1).integers(0, 256, (50, 90, 3)).astype(np.uint8)
     found = detector.detect(picture)[0]
-    assert len(found) > 0 and found.masks.shape == (len(found), 28, 28)
+    assert len(found) > 0 and found.masks.shape == (len(found), 20, 20)
     assert 0 <= found.masks.min() < found.masks.max() <= 1
-    assert detector.detect(picture, threshold=1.0)[0].masks.shape == (0, 28, 28)
+    assert detector.detect(picture, threshold=1.0)[0].masks.shape == (0, 20, 20)
 
 
 def test_masks_are_drawn_from_the_boxes_and_classes_that_were_found(detector, batch):
@@ -241,7 +246,7 @@ def test_new_classes_start_from_the_mean_mask_at_the_old_depth(tmp_path):
     assert report.explained
     before, after = original.variables(), changed.variables()
     hidden, final = f"{mask.PREFIX}/0/kernel", f"{mask.PREFIX}/6/kernel"
-    assert mask.automatic_depth(96, 3) != mask.automatic_depth(96, 1)
+    assert mask.automatic_depth(576, 3) != mask.automatic_depth(576, 1)
     np.testing.assert_array_equal(after[hidden].numpy(), before[hidden].numpy())
     np.testing.assert_allclose(after[final].numpy()[..., 0], before[final].numpy().mean(-1), rtol=1e-5, atol=1e-7)
     save(changed, tmp_path / "changed")
@@ -280,6 +285,49 @@ def test_backbone_of_another_architecture_is_refused(tmp_path, detector):
     tf.train.Checkpoint(model=tf.Variable(1.0)).write(str(tmp_path / "ckpt-0"))
     with pytest.raises(CheckpointError, match="no backbone"):
         borrow.restore_backbone(detector, reader.open_checkpoint(tmp_path))
+
+
+# The pipeline that comes with detkit
+
+
+def discs(folder) -> Path:
+    """A COCO file of four pictures of bright discs, each with its outline."""
+    rng, turn = np.random.default_rng(0), np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    y, x = np.mgrid[:128, :128]
+    images, annotations = [], []
+    for number in range(4):
+        picture = rng.normal(60, 10, (128, 128))
+        for corner in ((0, 0), (0, 64), (64, 0), (64, 64)):
+            radius = rng.uniform(10, 20)
+            cy, cx = corner + rng.uniform(radius + 2, 62 - radius, 2)
+            picture[(y + 0.5 - cy) ** 2 + (x + 0.5 - cx) ** 2 < radius**2] += 120
+            outline = np.stack([cx + radius * np.cos(turn), cy + radius * np.sin(turn)], 1).ravel().tolist()
+            box = [cx - radius, cy - radius, 2 * radius, 2 * radius]
+            shape = {"bbox": box, "area": np.pi * radius**2, "segmentation": [outline], "iscrowd": 0}
+            annotations.append(shape | {"id": len(annotations) + 1, "image_id": number, "category_id": 1})
+        pixels = np.repeat(np.clip(picture, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "height": 128, "width": 128})
+    document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "disc"}]}
+    (folder / "discs.json").write_text(json.dumps(document))
+    return folder / "discs.json"
+
+
+def test_the_pipeline_names_its_config_and_a_backbone():
+    plan = pipeline.load(NUCLEI.with_suffix(".yaml"))
+    assert Path(plan.model.name).samefile(NUCLEI) and plan.model.backbone == "hands"
+
+
+@pytest.mark.slow
+def test_the_pipeline_learns_to_draw_discs(tmp_path):
+    sides = {f"{PATH}.image_resizer.fixed_shape_resizer.{name}": 128 for name in ("height", "width")}
+    od_config.write(od_config.with_changes(od_config.read(NUCLEI), sides), tmp_path / "pipeline.config")
+    changes = {"model.name": tmp_path, "output": tmp_path / "run", "train.steps": 60, "train.augment": "none"}
+    plan = pipeline.load(NUCLEI.with_suffix(".yaml"), [f"{key}={value}" for key, value in changes.items()])
+    data = datasets.read(discs(tmp_path))
+    run = finetune(plan, data, test=data, show_progress=False)
+    assert run.history[-1]["mask_loss"] < 0.5 * max(row["mask_loss"] for row in run.history)
+    assert run.metrics["mask_AP50"] > 0.7
 
 
 # Against the OD API

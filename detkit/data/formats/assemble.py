@@ -155,6 +155,16 @@ def _example(picture: Picture, boxes: np.ndarray, things: list[Thing], ids: dict
     )
 
 
+def refuse_to_replace(file: Path, source) -> None:
+    """Raises the DataError for a picture that would be written over another one."""
+    raise DataError(
+        "There is another picture of this name.",
+        where=file,
+        got=f"other content than {source}",
+        fix="Write into an empty folder.",
+    )
+
+
 def files_by_stem(data: Dataset, folder: Path, extension: str) -> dict[Path, Example]:
     """{annotation file in a folder: its example}, each named like its picture.
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from detkit.data.dataset import Dataset, Example
+from detkit.data.formats.assemble import refuse_to_replace
 from detkit.data.formats.tfrecord_write import picture_bytes
 from detkit.io import atomic_write
 from detkit.progress import progress
@@ -21,6 +22,7 @@ def save_pictures(data: Dataset, folder) -> Dataset:
 
     Raises:
         MediaError: if a picture can't be read.
+        DataError: if another picture of that name is there.
         ConfigError: if the folder can't be written.
     """
     folder, used, examples = Path(folder), set(), []
@@ -41,6 +43,8 @@ def _saved(example: Example, folder: Path, number: int, used: set[str]) -> Examp
         stem = f"{name}_{count}"
     used.add(stem.lower())
     file = folder / f"{stem}.{'jpg' if kind == 'jpeg' else kind}"
+    if file.exists() and file.read_bytes() != content:
+        refuse_to_replace(file, example.label)
     with atomic_write(file, "wb") as out:
         out.write(content)
     return replace(example, image=file)

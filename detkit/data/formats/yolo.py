@@ -6,6 +6,7 @@ classes.txt or obj.names. Source: https://docs.ultralytics.com/datasets/
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 from pathlib import Path
@@ -23,6 +24,7 @@ from detkit.data.formats.assemble import (
     files_by_stem,
     number,
     polygon_box,
+    refuse_to_replace,
     segmentation_of,
 )
 from detkit.data.formats.common import Pictures, Report, picture_size
@@ -160,7 +162,7 @@ def write(data: Dataset, path) -> None:
     boxes; crowd and difficult flags are lost.
 
     Raises:
-        DataError: if a picture is an array, or two pictures have the same name.
+        DataError: if a picture is an array, two have the same name, or another of that name is there.
         ConfigError: if the folder can't be written.
     """
     path = Path(path)
@@ -173,13 +175,17 @@ def write(data: Dataset, path) -> None:
 
 
 def _place(example: Example, target: Path) -> None:
-    """Link a picture, or copy it."""
+    """Link a picture, or copy it; another one that is there already is not replaced."""
     make_directory(target.parent)
     source = Path(os.path.abspath(example.image))
-    if target.exists() and target.samefile(source):
+    if not source.is_file():
+        raise DataError("A picture is missing.", where=source, got="no such file", expected="a picture to link to")
+    if target.exists() and filecmp.cmp(target, source, shallow=False):
         return
+    if target.exists() and not target.is_symlink():
+        refuse_to_replace(target, source)
     try:
-        target.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)  # a link that leads elsewhere
         try:
             target.symlink_to(source)
         except OSError:  # a file system, or a Windows, that allows no links

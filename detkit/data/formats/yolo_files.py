@@ -17,7 +17,8 @@ SPLITS = ("train", "val", "valid", "test")
 _NAME_FILES = ("classes.txt", "obj.names", "labels.txt", "names.txt")
 _NO_LABELS = ("classes", "labels", "names", "train", "val", "valid", "test", "readme", "requirements", "notes")
 _ROW = re.compile(rb"\d+(\.0+)?([ \t]+[-+.\deE]+){4,}[ \t]*[\r\n]")
-_LARGEST = 4 << 20  # bytes of a data.yaml
+_LARGEST = 1 << 20  # characters of a data.yaml
+_DEEPEST = 20
 
 
 @dataclass
@@ -65,7 +66,10 @@ def why_no_description(path: Path) -> str | None:
 
 
 def _load(path: Path):
-    """The content of a YAML file without anchors and aliases: a few of those can stand for billions of values."""
+    """The content of a YAML file; DataError if it can't be read, or has what could fill the memory or take for ever.
+
+    A few aliases can stand for billions of values, and libyaml's time grows with the square of the nesting.
+    """
     import yaml
 
     content = text(path)
@@ -73,8 +77,13 @@ def _load(path: Path):
         raise DataError("This data.yaml is too large.", where=path, got=f"{len(content)} characters")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(content, Loader=loader)):
-            raise DataError("This data.yaml uses aliases.", where=path, got="*", expected="plain YAML")
+        depth = 0
+        for event in yaml.parse(content, Loader=loader):
+            if isinstance(event, yaml.AliasEvent):
+                raise DataError("This data.yaml uses aliases.", where=path, got="*", expected="plain YAML")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise DataError("This data.yaml is nested too deeply.", where=path, expected=f"{_DEEPEST} levels")
         return yaml.load(content, Loader=loader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError, AttributeError) as error:
         got = " ".join(str(error).split())[:200]

@@ -54,11 +54,11 @@ def mobilenet_v2(hyper: Hyperparameters, multiplier: float = 1.0, min_depth: int
 def faster_rcnn_mobilenet_v2() -> tuple[list[Block], list[Block]]:
     """The blocks up to the map that proposals are cut from (32 channels, stride 8), and those for each crop.
 
-    The latter halve the crop's sides and end in 96 channels; the rest of MobileNet v2 is left out.
+    The latter halve the crop's sides and end in 576 channels; the rest of MobileNet v2 is left out.
     """
     blocks = mobilenet_v2(Hyperparameters("RELU_6", epsilon=1e-3, momentum=0.999))
     names = [block.name for block in blocks]
-    middle, end = names.index("block_6"), names.index("block_13_expand")
+    middle, end = names.index("block_6"), names.index("block_13")
     return blocks[:middle], blocks[middle:end]
 
 
