@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from detkit.detection.layers import Conv, Hyperparameters
 
+RARE = Hyperparameters("RELU", initializer=("normal", 0.0, 0.01))
 HYPER = Hyperparameters("RELU", initializer=("glorot", 0.0, 1.0))
 DEPTH = 256
 
@@ -26,9 +27,12 @@ class PointHeads:
         self.names, self.stacks = tuple(outputs), stacks
         keys = [(name, stack) for name in outputs for stack in range(stacks)]
         self.towers = {key: Conv(channels, DEPTH, 3, kind=kind, bias=True, hyper=HYPER) for key in keys}
-        self.finals = {key: Conv(DEPTH, outputs[key[0]][0], bias=True, hyper=HYPER) for key in keys}
-        for (name, _), conv in self.finals.items():
-            conv.bias_prior = outputs[name][1]
+        self.finals = {}
+        for name, stack in keys:
+            values, prior = outputs[name]
+            # A prior holds only where the features hardly count; saturated scores would not learn.
+            self.finals[name, stack] = Conv(DEPTH, values, bias=True, hyper=RARE if prior else HYPER)
+            self.finals[name, stack].bias_prior = prior
 
     def run_towers(self, x, stack: int) -> dict:
         """The map [B, h, w, channels] of a stack -> {name: [B, h, w, DEPTH]}."""
