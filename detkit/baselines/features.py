@@ -36,12 +36,15 @@ class Backbone:
             known = ", ".join(name.removeprefix(_PREFIX) for name in names)
             raise ConfigError("The backbone has no such block.", where=self.detector.name, got=block, expected=known)
         self._stop = names.index(_PREFIX + self.block) + 1
-        self._graph = tf.function(self._run, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
+        signature = [tf.TensorSpec([None, None, None, 3], tf.uint8)]
+        self._graph = tf.function(self._run, input_signature=signature, autograph=False)
         _, rows, _, self.channels = self.maps(np.zeros((1, 256, 256, 3), np.uint8)).shape
         self.stride = 256 // rows
 
     def _run(self, images):
-        return self.detector.run({"x": self.detector.normalize(tf.cast(images, tf.float32))}, stop=self._stop)["x"]
+        state = self.detector.run({"x": self.detector.normalize(tf.cast(images, tf.float32))}, stop=self._stop)
+        # The last block leaves its map under the name by which the neck reads it.
+        return state["x"] if "x" in state else list(state.values())[-1]
 
     def maps(self, images: np.ndarray) -> np.ndarray:
         """float32 [B, rows, columns, channels] of images uint8 [B, H, W, 3]."""

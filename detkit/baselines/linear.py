@@ -52,7 +52,7 @@ def probabilities(margins: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * margins))
 
 
-def fit_svm(features, targets, penalty: float = 1e-2, steps: int = 100) -> Linear:
+def fit_svm(features, targets, penalty: float = 1e-2, steps: int = 100, classes=None) -> Linear:
     """Support vector machines with squared hinge loss, all classes at once.
 
     What belongs to a class and what doesn't have half of the weight each, however few the one and many the other.
@@ -62,6 +62,7 @@ def fit_svm(features, targets, penalty: float = 1e-2, steps: int = 100) -> Linea
         targets: [N, C]: 1 in the class, -1 outside, 0 neither.
         penalty: the factor of half the squared weights.
         steps: of L-BFGS at most.
+        classes: names for the error message.
 
     Raises:
         DataError: if a class has nothing inside or nothing outside.
@@ -69,7 +70,7 @@ def fit_svm(features, targets, penalty: float = 1e-2, steps: int = 100) -> Linea
     from scipy.optimize import minimize
 
     features, targets = np.asarray(features, np.float32), np.asarray(targets, np.float32)
-    importance = _importance(targets)  # [N, C]
+    importance = _importance(targets, classes or range(targets.shape[1]))  # [N, C]
     shape = (features.shape[1] + 1, targets.shape[1])  # the last row is the bias
 
     def loss(flat):
@@ -85,14 +86,14 @@ def fit_svm(features, targets, penalty: float = 1e-2, steps: int = 100) -> Linea
     return Linear(weights[:-1], weights[-1])
 
 
-def _importance(targets: np.ndarray) -> np.ndarray:
+def _importance(targets: np.ndarray, classes) -> np.ndarray:
     """float32 [N, C]: those inside a class sum to 1/2, and so do those outside."""
     counts = [(targets == sign).sum(axis=0) for sign in (1, -1)]
     for what, count in zip(("no example", "no counter-example"), counts, strict=True):
         if not count.all():
             raise DataError(
                 f"A class has {what} to learn from.",
-                where=f"class {int(np.argmin(count))}",
+                where=f"class {classes[int(np.argmin(count))]}",
                 fix="Annotate more photos of it; boxes that no proposal or window comes near are lost as well.",
             )
     inside, outside = (0.5 / count for count in counts)

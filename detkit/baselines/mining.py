@@ -131,13 +131,13 @@ def learn(
         part = _samples(found, labels, truth, rows)
         samples = part if samples is None else samples + part
     scaling = Scaling.of(samples.features)
-    linear = fit_svm(scaling(samples.features), samples.targets, penalty)
+    linear = fit_svm(scaling(samples.features), samples.targets, penalty, classes=dataset.classes)
     for view, rows in zip(views(dataset), seen, strict=True):
         found = candidates(view)
         labels, truth = targets(found.boxes, view.example, count)
         labels[rows] = 0
         samples += _samples(found, labels, truth, _hard_rows(found, labels, scaling, linear, mined))
-    return scaling, fit_svm(scaling(samples.features), samples.targets, penalty), samples
+    return scaling, fit_svm(scaling(samples.features), samples.targets, penalty, classes=dataset.classes), samples
 
 
 def _samples(found: Candidates, labels, truth, rows) -> Samples:

@@ -61,8 +61,8 @@ class SlidingWindow(Baseline):
     """A classifier slid over an image pyramid.
 
     Args:
-        classify: uint8 crops [N, window, window, 3] -> scores [N, C], 0..1. To share computation it has a method `slide`
-            as well: an image uint8 [H, W, 3] whose sides are whole strides -> scores [rows, columns, C].
+        classify: uint8 crops [N, window, window, 3] -> scores [N, C], 0..1. To share computation it has a method
+            `slide` as well: an image uint8 [H, W, 3] of whole strides -> scores [rows, columns, C].
         classes: the names of the columns.
         window: the side of a crop in pixels; stride: pixels from one window to the next.
         pyramid: their sizes in the image.
@@ -161,8 +161,8 @@ class WindowSettings:
     penalty: float = 1e-2
 
 
-def train(model, dataset, *, settings: WindowSettings | None = None, pyramid: Pyramid | None = None, shared: bool = True,
-          seed: int = 0) -> SlidingWindow:  # fmt: skip
+def train(model, dataset, *, settings: WindowSettings | None = None, pyramid: Pyramid | None = None,
+          shared: bool = True, seed: int = 0) -> SlidingWindow:  # fmt: skip
     """A sliding window for the classes of a dataset, on a pretrained backbone.
 
     Args:

@@ -40,7 +40,6 @@ class Extractor:
         backbone, neck: their layers.
         nodes: {checkpoint path: layer}.
         filters: channels of the maps; stacks: how many there are.
-        divisor: both sides of the input must be multiples of it.
     """
 
     stages: list[Stage]
@@ -49,7 +48,11 @@ class Extractor:
     nodes: dict
     filters: int
     stacks: int
-    divisor: int
+
+
+def divisor(kind: str) -> int:
+    """What both sides of the input must be multiples of, for a `feature_extractor.type`."""
+    return 2 * 2 ** len(HOURGLASSES[kind].widths) if kind in HOURGLASSES else 32
 
 
 def extractor(config) -> Extractor:
@@ -73,7 +76,7 @@ def extractor(config) -> Extractor:
              for number, layer in enumerate(neck.layers, start=1)}  # fmt: skip
     nodes = number_layers(blocks, "_feature_extractor/_base_model") | nodes
     backbone = [layer for block in blocks for layer in block.layers]
-    return Extractor(stages, backbone, neck.layers, nodes, neck.filters, 1, 32)
+    return Extractor(stages, backbone, neck.layers, nodes, neck.filters, 1)
 
 
 def _blocks(name: str) -> list[Block]:
@@ -121,8 +124,7 @@ def _hourglass(network: Hourglass) -> Extractor:
 
     stages.append(Stage("neck", tuple(output.layers), neck))
     nodes = network.nodes("_feature_extractor/_network")
-    divisor = 4 * 2 ** len(network.stacks[0].down)
-    return Extractor(stages, backbone, output.layers, nodes, output.filters, last + 1, divisor)
+    return Extractor(stages, backbone, output.layers, nodes, output.filters, last + 1)
 
 
 def normalize(message, x):

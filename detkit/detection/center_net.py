@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from detkit.detection import center_decoding as decoding
 from detkit.detection import pose as poses
-from detkit.detection.center_extractors import extractor, normalize
+from detkit.detection.center_extractors import divisor, extractor, normalize
 from detkit.detection.center_losses import CENTER, OFFSET, SCALE, STRIDE, CenterLosses, center_cells, regression_cells
 from detkit.detection.center_targets import objects
 from detkit.detection.detector import TRUTH, ClassColumns, Detector, Found, Stage, truth_of
@@ -32,8 +32,8 @@ class CenterNet(Detector):
         _reject_unsupported(config)
         self.pose = poses.of_detector(config, self.classes, self.label_ids)
         self.wants, self.keypoint_names = (("keypoints",), self.pose.names) if self.pose else ((), ())
+        self._check_size(divisor(self.meta.feature_extractor.type))
         self.extractor = extractor(config)
-        self._check_size(self.extractor.divisor)
         self.head = PointHeads(self.extractor.filters, self._values(), self.extractor.stacks, self.meta.use_depthwise)
         self.parts = self._parts()
         self.stages = [*self.extractor.stages, *self._head_stages()]
@@ -45,13 +45,13 @@ class CenterNet(Detector):
         values = {CENTER: (len(self.classes), bias), SCALE: (2, 0.0), OFFSET: (2, 0.0)}
         return values | (self.pose.outputs if self.pose else {})
 
-    def _check_size(self, divisor: int) -> None:
-        if self.input_size is None or any(side % divisor for side in self.input_size):
+    def _check_size(self, unit: int) -> None:
+        if self.input_size is None or any(side % unit for side in self.input_size):
             raise ConfigError(
                 "CenterNet's input has a fixed size whose sides its backbone can halve.",
                 where=self.config.where("model.center_net.image_resizer"),
                 got="a size that follows the images" if self.input_size is None else "{} x {}".format(*self.input_size),
-                expected=f"pad_to_max_dimension: true, and sides that are multiples of {divisor}",
+                expected=f"pad_to_max_dimension: true, and sides that are multiples of {unit}",
             )
 
     def _parts(self) -> dict:

@@ -9,6 +9,7 @@ from detkit import evaluate
 from detkit.baselines import mining, rcnn
 from detkit.baselines.features import grid_means, pooled_regions, warped_crops
 from detkit.data.dataset import Example
+from detkit.errors import DataError
 
 
 def random_boxes(seed, n):
@@ -19,7 +20,7 @@ def random_boxes(seed, n):
 def test_moves_lead_back_to_the_box():
     boxes, proposals = random_boxes(0, 20), random_boxes(1, 20)
     assert np.allclose(rcnn.decode(rcnn.encode(boxes, proposals), proposals), boxes, atol=1e-5)
-    assert np.allclose(rcnn.encode(proposals, proposals), 0)
+    assert np.allclose(rcnn.encode(proposals, proposals), 0, atol=1e-6)
 
 
 def test_a_crop_is_the_box_with_its_surroundings():
@@ -102,11 +103,8 @@ def test_a_trained_one_finds_the_squares_of_other_photos(backbone, squares, othe
     metrics = evaluate(runs[0], other_squares)
     assert metrics["AP50"] > 0.8
     streamed = list(runs[1].detect_stream(example.image for example in other_squares))
-    assert all(np.array_equal(a.boxes, b.boxes) for a, b in zip(streamed, _detected(runs[0], other_squares)))
-
-
-def _detected(baseline, dataset):
-    return baseline.detect([example.image for example in dataset])
+    listed = runs[0].detect([example.image for example in other_squares])
+    assert all(np.array_equal(a.boxes, b.boxes) for a, b in zip(streamed, listed, strict=True))
 
 
 def test_regression_moves_boxes_towards_objects(backbone, squares, other_squares, monkeypatch):
@@ -121,6 +119,13 @@ def test_regression_moves_boxes_towards_objects(backbone, squares, other_squares
     described = rcnn._described(example.image, shifted, backbone, trained.settings)
     moves = trained.regression.margins(trained.scaling(described.describe(np.array([0]))))
     assert box_math.iou(rcnn.decode(moves, shifted), truth) >= box_math.iou(shifted, truth)
+
+
+def test_a_class_that_no_photo_shows_is_named(backbone, squares, monkeypatch):
+    monkeypatch.setattr(rcnn, "Backbone", lambda model, block: backbone)
+    wider = squares[:1].with_classes(("square", "circle"))
+    with pytest.raises(DataError, match="no example to learn from.*\n.*class circle"):
+        rcnn.train("m", wider, settings=rcnn.RCNNSettings(mode="single", grid=3, crop=40))
 
 
 def test_detect_takes_a_threshold_and_paths(backbone, squares, monkeypatch, tmp_path):

@@ -149,6 +149,7 @@ def test_masks_as_png_and_as_numbers(record):
     [
         (dict(xmin=[]), "The lists of a record have different lengths."),
         (dict(text=[b"a", b"b"], label=[]), "The lists of a record have different lengths."),
+        (dict(text=[], label=[float("inf")]), "The lists of a record have different lengths."),
         (dict(text=[], label=[]), "The lists of a record have different lengths."),
         (dict(xmin=[0.9]), "The corners of a box are swapped."),
         (dict(xmin=[float("nan")]), "A box has a coordinate that is not a finite number."),

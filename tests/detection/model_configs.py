@@ -282,9 +282,12 @@ def config(name: str, side: int | None = None, **changes):
     return od_config.with_changes(parsed, {f"{path}.{field}": value for field, value in values.items()})
 
 
+SUPPRESSION = "second_stage_post_processing.batch_non_max_suppression"
 FEW = {
     "first_stage_max_proposals": 12,
-    "second_stage_post_processing.batch_non_max_suppression.max_total_detections": 12,
+    "second_stage_batch_size": 8,
+    f"{SUPPRESSION}.max_detections_per_class": 12,
+    f"{SUPPRESSION}.max_total_detections": 12,
 }
 
 

@@ -162,6 +162,7 @@ def _things(content, values: dict, size: tuple[int, int], place: str) -> list[Th
     """The objects of a record, with (text, number) in place of their class; DataError if the lists don't fit."""
     columns = [_array(values, key) for key in _CORNERS]
     labels, texts = _array(values, "image/object/class/label"), _texts(content, values.get("image/object/class/text"))
+    labels = labels if labels.dtype == np.int64 else labels[:0]
     counts = {key: len(column) for key, column in zip(_CORNERS, columns, strict=True)}
     counts |= {"image/object/class/label": len(labels), "image/object/class/text": len(texts)}
     n = len(columns[0])
