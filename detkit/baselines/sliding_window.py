@@ -179,7 +179,8 @@ def train(model, dataset, *, settings: WindowSettings | None = None, pyramid: Py
     pyramid, backbone = pyramid or Pyramid(), Backbone(model, settings.block)
 
     def candidates(view):
-        return _windows(view.example.pixels(), backbone, settings.cells, pyramid, shared)
+        windows = Windows(view.example.pixels(), backbone, settings.cells, pyramid, shared)
+        return mining.Candidates(windows.boxes, windows.describe)
 
     scaling, linear, _ = mining.learn(dataset, candidates, penalty=settings.penalty, seed=seed)
     classifier = WindowClassifier(backbone, settings.cells, scaling, linear)
@@ -187,27 +188,42 @@ def train(model, dataset, *, settings: WindowSettings | None = None, pyramid: Py
                          shared=shared, label_ids=dataset.label_ids)  # fmt: skip
 
 
-def _windows(image, backbone, cells: int, pyramid: Pyramid, shared: bool) -> mining.Candidates:
-    window, stride = cells * backbone.stride, backbone.stride
-    levels = pyramid.levels(image.shape[:2], window, stride)
-    boxes = [window_boxes(level, window, stride) for level in levels]
-    ends = np.cumsum([len(each) for each in boxes])
-    scenes = [resized(image, level) for level in levels]
-    maps = [backbone.maps(scene[None])[0] for scene in scenes] if shared else None
+class Windows:
+    """The windows of one image, and their features.
 
-    def describe(rows):
-        found = np.empty((len(rows), cells * cells * backbone.channels), np.float32)
-        for number, level in enumerate(levels):
-            here = np.flatnonzero((rows < ends[number]) & (rows >= ends[number] - len(boxes[number])))
-            columns = (level[1] - window) // stride + 1
-            top, left = np.divmod(rows[here] - ends[number] + len(boxes[number]), columns)
-            if shared:
-                cut = np.lib.stride_tricks.sliding_window_view(maps[number], (cells, cells), axis=(0, 1))
-                found[here] = np.moveaxis(cut[top, left], 1, -1).reshape(len(here), found.shape[1])
-            elif len(here):
-                cut = np.lib.stride_tricks.sliding_window_view(scenes[number], (window, window), axis=(0, 1))
-                crops = np.ascontiguousarray(np.moveaxis(cut[top * stride, left * stride], 1, -1))
-                found[here] = backbone.maps(crops).reshape(len(here), found.shape[1])
+    Args:
+        image: uint8 [H, W, 3].
+        backbone, cells: as in WindowClassifier.
+        pyramid: the windows' sizes and shapes.
+        shared: whether features come from the maps of whole levels or from crops.
+
+    Attributes:
+        boxes: float32 [N, 4], normalised yxyx, level by level.
+    """
+
+    def __init__(self, image: np.ndarray, backbone, cells: int, pyramid: Pyramid, shared: bool):
+        self.backbone, self.cells, self.shared = backbone, cells, shared
+        window, stride = cells * backbone.stride, backbone.stride
+        levels = pyramid.levels(image.shape[:2], window, stride)
+        boxes = [window_boxes(level, window, stride) for level in levels]
+        self.boxes, self._ends = np.concatenate(boxes), np.cumsum([0, *map(len, boxes)])
+        scenes = [resized(image, level) for level in levels]
+        # What windows are cut from, their side there, and how far they are apart.
+        self._sources = [backbone.maps(scene[None])[0] for scene in scenes] if shared else scenes
+        self._side, self._step = (cells, 1) if shared else (window, stride)
+
+    def describe(self, rows: np.ndarray) -> np.ndarray:
+        """The features float32 [n, cells * cells * channels] of the windows in these rows of `boxes`."""
+        found = np.empty((len(rows), self.cells**2 * self.backbone.channels), np.float32)
+        for source, start, stop in zip(self._sources, self._ends, self._ends[1:], strict=False):
+            here = np.flatnonzero((rows >= start) & (rows < stop))
+            if len(here):
+                found[here] = self._of_level(source, rows[here] - start)
         return found
 
-    return mining.Candidates(np.concatenate(boxes), describe)
+    def _of_level(self, source: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        places = np.lib.stride_tricks.sliding_window_view(source, (self._side, self._side), axis=(0, 1))
+        places = places[:: self._step, :: self._step]  # [rows, columns, depth, side, side]
+        cut = np.moveaxis(places[np.divmod(numbers, places.shape[1])], 1, -1)  # [n, side, side, depth]
+        features = cut if self.shared else self.backbone.maps(np.ascontiguousarray(cut))
+        return features.reshape(len(numbers), -1)

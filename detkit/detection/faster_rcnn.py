@@ -193,7 +193,11 @@ class FasterRCNN(Detector):
         return rows, tf.reduce_sum(tf.cast(drawn, tf.int32), axis=1)
 
     def losses(self, state):
-        """As `Detector.losses`; source: `FasterRCNNMetaArch.loss`."""
+        """As `Detector.losses`; of a prediction, with the second stage's minibatch drawn from all its proposals.
+
+        Without `clip_anchors_to_image` these are not quite the proposals of training, which knows fewer anchors.
+        Source: `FasterRCNNMetaArch.loss`.
+        """
         size = self._size(state)
         regions, counts, outputs = state["proposals"] * (size * 2), state["num_proposals"], state
         if "rpn_box_encodings" in state:  # what `predict` found, of all proposals

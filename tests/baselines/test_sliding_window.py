@@ -82,7 +82,7 @@ def test_a_trained_one_finds_the_squares_of_other_photos(backbone, squares, othe
 
 def test_windows_described_in_training_are_those_of_detection(backbone, squares):
     image, pyramid = squares[0].image, Pyramid()
-    shared, naive = (sliding_window._windows(image, backbone, 3, pyramid, flag) for flag in (True, False))
+    shared, naive = (sliding_window.Windows(image, backbone, 3, pyramid, flag) for flag in (True, False))
     rows = np.random.default_rng(0).permutation(len(shared.boxes))[:40]
     features = shared.describe(rows)
     assert np.allclose(features, naive.describe(rows), atol=1e-6)

@@ -188,6 +188,11 @@ def test_gradients_reach_what_is_tuned(models, features):
     assert tape.gradient(first, kernels["class"]) is None
 
 
+def test_nothing_is_regularized(models):
+    """As in the OD API, whose backbones here have no weight decay of their own."""
+    assert float(models(SHARED).detector.regularization_loss()) == 0.0
+
+
 def test_anchors_that_all_reach_over_the_border():
     detector = build(config(OWN, 64, **{SCALES: [4.0]}))
     detector.initialize(detector.variables())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +113,15 @@ def test_buildable_architectures_pass():
     names = [entry.name for entry in entries() if entry.buildable]
     assert len(names) == 42
     assert [find(name).check_buildable().name for name in names] == names
+
+
+def test_the_page_of_models_lists_what_can_be_built():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    listed = [[cell.strip() for cell in row.split("|")[1:-1]] for row in page.splitlines() if row.startswith("| `")]
+    figures = {cells[0].strip("`"): cells[1:] for cells in listed if re.fullmatch(r"\d+ x \d+", cells[1])}
+    assert figures == {
+        entry.name: ["{} x {}".format(*entry.input_size)]
+        + [str(score or "") for score in (entry.box_map, entry.keypoint_map, entry.mask_map)]
+        for entry in entries()
+        if entry.buildable and not entry.bundled
+    }
