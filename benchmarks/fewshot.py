@@ -1,10 +1,10 @@
 """Seconds of few-shot training with and without the frozen-prefix cache, and whether the losses are the same.
 
-    python benchmarks/fewshot.py MODEL [--data TRAIN.JSON] [--steps 100] [--batch-size 4]
+    python benchmarks/fewshot.py MODEL [--data TRAIN.JSON] [--steps 100] [--batch-size 4] [--tune heads]
 
-The classic recipe: only the final convolutions are tuned, no augmentation. Both runs are timed from the first photo to
-the last step, so the cached one includes filling the cache, and both include the time TensorFlow takes to compile a
-step. Without --data, five photos are drawn.
+The classic recipe, unless --tune says otherwise: only the final layers are tuned. There is no augmentation. Both runs
+are timed from the first photo to the last step, so the cached one includes filling the cache, and both include the time
+TensorFlow takes to compile a step. Without --data, five photos are drawn.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ def run(model: str, train, cache: str, arguments) -> tuple[dict, list[float]]:
     from detkit.training.selection import choose
     from detkit.zoo.source import locate
 
-    options = dict(steps=arguments.steps, batch_size=arguments.batch_size, tune="heads", cache=cache, augment="none",
-                   schedule="constant", warmup_steps=0, clip_norm=None, ema=None, checkpoint_every=None)  # fmt: skip
+    options = dict(steps=arguments.steps, batch_size=arguments.batch_size, tune=arguments.tune, cache=cache)
+    options |= dict(
+        augment="none", schedule="constant", warmup_steps=0, clip_norm=None, ema=None, checkpoint_every=None
+    )
     with tempfile.TemporaryDirectory() as folder:
         plan = Pipeline(model=model, train=options, output=folder)
         detector, _ = transplant(locate(model), train.classes)
-        views = batches.Views(train, detector.resized)
-        optimization = Optimization(detector, choose(detector, "heads"), plan.train)
+        views = batches.Views(train, detector.resized, wants=detector.wants)
+        optimization = Optimization(detector, choose(detector, arguments.tune), plan.train)
         directory = RunDirectory(folder)
         directory.begin(plan, resume=False, overwrite=False)
         times = [time.perf_counter()]
@@ -53,6 +55,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--tune", choices=("heads", "towers", "neck"), default="heads")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         train = datasets.read(arguments.data) if arguments.data else synthesize.few_shot_set(folder, test=1)[0]

@@ -149,12 +149,12 @@ def paste(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> tuple[np.
     """A mask that is stretched over a box, at the pixels of a picture whose centres lie in the box.
 
     Args:
-        mask: [h, w] of 0..1.
+        mask: [h, w] of 0..1, whose outermost samples lie on the borders of the box, as a mask head's do.
         box: [4], normalised yxyx; what is beyond the picture is left out.
         size: (height, width) of the picture.
 
     Returns:
-        float32 [rows, columns], bilinear between the centres of the mask's cells, and the row and column of its first
+        float32 [rows, columns], bilinear between the samples of the mask, and the row and column of its first
         pixel. There are no rows or columns where the box holds no centre of a pixel.
     """
     corner = []
@@ -163,7 +163,7 @@ def paste(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> tuple[np.
         low, high = float(box[axis]) * size[axis], float(box[axis + 2]) * size[axis]
         start, stop = (int(np.clip(np.ceil(edge - 0.5), 0, size[axis])) for edge in (low, high))
         centres = np.arange(start, max(start, stop)) + 0.5
-        values = _between(values, (centres - low) / max(high - low, 1e-9) * len(values) - 0.5).T
+        values = _between(values, (centres - low) / max(high - low, 1e-9) * (len(values) - 1)).T
         corner.append(start)
     return values, tuple(corner)
 
