@@ -22,7 +22,7 @@ class Detections:
         classes: the class names.
         size: (height, width) of the image in pixels.
         source: where the image came from, for messages and file names.
-        masks: float32 [N, h, w] of 0..1, each stretched over its own box (the outermost samples on its borders), or None.
+        masks: float32 [N, h, w] of 0..1, each over its own box, the outermost samples on its borders; or None.
         keypoints: float32 [N, K, 2], normalised (y, x) of the image, or None.
         keypoint_scores: float32 [N, K]; where there are keypoints, 1 by default.
 
