@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import reference_weights
 import tensorflow as tf
-from model_configs import config, gains
+from model_configs import config
+from reference_model import usual_gains
 
 from detkit.detection.backbones.efficientnet import efficientnet
 from detkit.detection.build import build
@@ -29,7 +30,7 @@ BIFPN = f"{EXTRACTOR}/_bifpn_stage"
 def small(name="efficientdet_d0", **changes):
     """A narrow version with drawn weights."""
     detector = build(config(name, **SMALL | changes))
-    reference_weights.assign(detector, gains(name))
+    reference_weights.assign(detector, usual_gains(name))
     return detector
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_kit import QUICK, registered, side, small_config, small_detector, values
+from model_kit import QUICK, draw_weights, small_config, values
 
+from detkit.detection.build import build
 from detkit.detection.load import load, save
 from detkit.pipeline import od_config
 
@@ -18,9 +19,7 @@ STARTED_FROM = {"ssd": "detection", "faster_rcnn": "classification", "center_net
 @pytest.fixture(scope="module", params=QUICK["training"])
 def detector(request):
     """A small detector of two classes."""
-    if not registered(small_config(request.param)):
-        pytest.skip("this family is not built yet")
-    return small_detector(request.param, num_classes=2)
+    return draw_weights(build(small_config(request.param, num_classes=2), name=request.param))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def run(detector, tmp_path_factory) -> Path:
 def test_it_loads_with_its_own_classes_size_and_weights(detector, run):
     loaded = load(run)
     assert (loaded.name, loaded.classes, loaded.label_ids) == ("my_run", ("person", "boat"), (1, 2))
-    assert min(loaded.input_size) == side(detector.name)
+    assert loaded.input_size == detector.input_size
     before, after = values(detector), values(loaded)
     assert before.keys() == after.keys()
     assert [path for path in before if not np.array_equal(before[path], after[path])] == []
