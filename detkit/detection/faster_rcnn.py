@@ -12,15 +12,15 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from detkit import nms
 from detkit.detection import anchors, box_coder, crops, region_losses
 from detkit.detection.backbones.common import number_layers
 from detkit.detection.backbones.inception_resnet import inception_resnet_v2
 from detkit.detection.backbones.mobilenet import faster_rcnn_mobilenet_v2
 from detkit.detection.backbones.resnet import faster_rcnn_resnet
-from detkit.detection.detector import TRUTH, Detector, Found, Stage, truth_of
+from detkit.detection.detector import TRUTH, Detector, Stage, truth_of
 from detkit.detection.feature_extractors import IMAGENET_MEAN
 from detkit.detection.heads.dense import DenseHead
+from detkit.detection.postprocessing import SCORE_CONVERTERS, suppress
 from detkit.detection.proposals import CODE_SCALES, RegionProposalNetwork, propose
 from detkit.detection.region_losses import Truth
 from detkit.errors import ConfigError
@@ -217,32 +217,16 @@ class FasterRCNN(Detector):
         settings = self.meta.second_stage_post_processing
         regions = predictions["proposals"] * (self._size(predictions) * 2)
         boxes = box_coder.decode(predictions["box_encodings"], regions[:, :, None], CODE_SCALES)
-        convert = {"SIGMOID": tf.sigmoid, "SOFTMAX": tf.nn.softmax, "IDENTITY": tf.identity}
-        scores = convert[settings.score_converter](predictions["class_logits"] / settings.logit_scale)[..., 1:]
+        scores = SCORE_CONVERTERS[settings.score_converter](predictions["class_logits"] / settings.logit_scale)[..., 1:]
         real = tf.range(tf.shape(regions)[1]) < tf.cast(predictions["num_proposals"], tf.int32)[:, None]
         return boxes, tf.where(real[..., None], scores, 0.0)
 
     def postprocess(self, predictions, true_shapes=None, threshold=0.0):
         """As `Detector.postprocess`; source: `FasterRCNNMetaArch._postprocess_box_classifier`."""
-        settings = self.meta.second_stage_post_processing.batch_non_max_suppression
-        boxes, scores = (x.numpy() for x in self.scores_and_boxes(predictions))
         shapes = np.asarray(predictions["true_shapes"] if true_shapes is None else true_shapes)
-        found = []
-        for image_boxes, image_scores, shape in zip(boxes, scores, shapes, strict=True):
-            window = np.tile(shape[:2], 2).astype(np.float32)
-            clipped = np.clip(image_boxes, 0.0, window)
-            kept, class_ids = nms.class_wise(
-                image_boxes,
-                image_scores,
-                iou_threshold=settings.iou_threshold,
-                score_threshold=max(settings.score_threshold, np.nextafter(np.float32(threshold), np.float32(-1))),
-                max_per_class=settings.max_detections_per_class,
-                max_total=settings.max_total_detections,
-                keep=(clipped[..., 2:] > clipped[..., :2]).all(axis=-1),
-            )
-            columns = np.minimum(class_ids, clipped.shape[1] - 1)
-            found.append(Found(clipped[kept, columns] / window, image_scores[kept, class_ids], class_ids))
-        return found
+        windows = np.tile(shapes[:, :2], (1, 2)).astype(np.float32)
+        settings = self.meta.second_stage_post_processing.batch_non_max_suppression
+        return suppress(*self.scores_and_boxes(predictions), windows, settings, threshold)
 
 
 def _drawn(values, rows, counts):

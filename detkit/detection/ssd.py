@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from detkit import nms
 from detkit.detection import anchors, box_coder, feature_extractors, losses, ssd_support, targets
 from detkit.detection.backbones.common import Block
-from detkit.detection.detector import TRUTH, ClassColumns, Detector, Found, Stage, truth_of
+from detkit.detection.detector import TRUTH, ClassColumns, Detector, Stage, truth_of
 from detkit.detection.heads.convolutional import ConvolutionalHead
 from detkit.detection.heads.weight_shared import WeightSharedHead
+from detkit.detection.postprocessing import SCORE_CONVERTERS, suppress
 
 TYPES = feature_extractors.TYPES
 
@@ -213,31 +213,16 @@ class SSD(Detector):
     def scores_and_boxes(self, predictions) -> tuple:
         """(boxes [B, A, 4] normalised yxyx of the padded input, unclipped; scores [B, A, C])."""
         boxes = box_coder.decode(predictions["box_encodings"], predictions["anchors"], self._code_scales)
-        convert = {"SIGMOID": tf.sigmoid, "SOFTMAX": tf.nn.softmax, "IDENTITY": tf.identity}
-        scores = convert[self.ssd.post_processing.score_converter](predictions["class_logits"])
+        scores = SCORE_CONVERTERS[self.ssd.post_processing.score_converter](predictions["class_logits"])
         return boxes, scores[..., int(self.ssd.add_background_class) :]
 
     def postprocess(self, predictions, true_shapes=None, threshold=0.0):
         """As `Detector.postprocess`; source: `post_processing.batch_multiclass_non_max_suppression`."""
-        settings = self.ssd.post_processing.batch_non_max_suppression
-        boxes, scores = (x.numpy() for x in self.scores_and_boxes(predictions))
-        shapes = predictions["true_shapes"] if true_shapes is None else true_shapes
+        shapes = np.asarray(predictions["true_shapes"] if true_shapes is None else true_shapes)
         size = np.asarray(self.input_size or np.max(shapes, axis=0)[:2], np.float32)
-        found = []
-        for image_boxes, image_scores, shape in zip(boxes, scores, np.asarray(shapes), strict=True):
-            window = np.tile(shape[:2] / size, 2).astype(np.float32)
-            clipped = np.clip(image_boxes, 0.0, window)
-            kept, class_ids = nms.class_wise(
-                image_boxes,
-                image_scores,
-                iou_threshold=settings.iou_threshold,
-                score_threshold=max(settings.score_threshold, np.nextafter(np.float32(threshold), np.float32(-1))),
-                max_per_class=settings.max_detections_per_class,
-                max_total=settings.max_total_detections,
-                keep=(clipped[:, 2:] > clipped[:, :2]).all(axis=1),
-            )
-            found.append(Found(clipped[kept] / window, image_scores[kept, class_ids], class_ids))
-        return found
+        windows = np.tile(shapes[:, :2] / size, (1, 2)).astype(np.float32)
+        settings = self.ssd.post_processing.batch_non_max_suppression
+        return suppress(*self.scores_and_boxes(predictions), windows, settings, threshold)
 
 
 def _backbone_stage(block: Block, level, last: bool):

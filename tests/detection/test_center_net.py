@@ -93,7 +93,7 @@ def test_descent_lowers_the_loss_of_both_stacks(stacked):
         norm = tf.linalg.global_norm(gradients)
         for variable, gradient in zip(variables, gradients, strict=True):
             variable.assign_sub(0.1 * gradient / norm)
-    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < 0.95 * losses[0]
 
 
 # Small matters
