@@ -76,10 +76,18 @@ def resized(config, size: int):
 
 def in_own_process(model: str, size: int | None) -> dict:
     """The figures of one model, measured in a fresh process without a GPU."""
-    command = [sys.executable, __file__, "--measure", model, *(["--size", str(size)] if size else [])]
+    options = ["--size", str(size)] if size else []
+    return json.loads(run(__file__, "--measure", model, *options).splitlines()[-1])
+
+
+def run(script, *arguments: str) -> str:
+    """What a script prints; TensorFlow's own messages are shown only if it fails."""
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    command = [sys.executable, str(script), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return done.stdout
 
 
 def row(name: str, configs: Path | None, size: int | None) -> dict:
@@ -87,9 +95,7 @@ def row(name: str, configs: Path | None, size: int | None) -> dict:
     if configs is None:
         return {"name": name} | in_own_process(name, size)
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(__file__).with_name("reference_model.py")
-        command = [sys.executable, str(script), str(configs / f"{name}.config"), folder]
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        run(Path(__file__).with_name("reference_model.py"), str(configs / f"{name}.config"), folder)
         return {"name": name} | in_own_process(folder, size)
 
 
