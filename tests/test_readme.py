@@ -124,7 +124,13 @@ def workshop(tmp_path_factory) -> Path:
     shutil.copytree(ROOT / "pipelines", folder / "pipelines")
     shutil.copytree(ROOT / "detkit/zoo/bundled/hands", folder / "my_model")
     _archive(folder, "ssd_resnet50_v1_fpn_640x640")
+    for file in (block for block in BLOCKS if block.kind == "yaml"):
+        (folder / _name(file)).write_text(file.text)
     return folder
+
+
+def _name(file: Step) -> str:
+    return re.match(r"# ([\w.]+):", file.text)[1]
 
 
 def _archive(folder: Path, name: str) -> None:
@@ -153,7 +159,7 @@ def marked(step: Step):
 @pytest.mark.parametrize("step", [marked(step) for step in STEPS if step.text.strip() not in IN_CI])
 def test_step(step, inside):
     if step.kind == "yaml":
-        Path(re.match(r"# ([\w.]+):", step.text)[1]).write_text(step.text)
+        assert pipelines.load(_name(step)).data.train
     elif step.kind == "python":
         exec(compile(re.sub(r"steps=\d+", "steps=2", step.text), str(step), "exec"), {})
     elif step.words[0] == "detkit":
@@ -223,8 +229,6 @@ def test_a_command_in_a_sentence_parses(text, parse):
 
 @pytest.mark.parametrize("step", [step for step in DETKIT if step.words[1] == "train"], ids=str)
 def test_the_options_of_a_pipeline_are_known(step, inside):
-    for file in (block for block in BLOCKS if block.kind == "yaml"):
-        Path(re.match(r"# ([\w.]+):", file.text)[1]).write_text(file.text)
     overrides = [value for key, value in zip(step.words, step.words[1:], strict=False) if key == "--set"]
     plan = pipelines.load(step.words[2], overrides)
     assert plan.data.train and os.path.exists(plan.data.train)
