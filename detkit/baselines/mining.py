@@ -10,7 +10,8 @@ import numpy as np
 
 from detkit import boxes as box_math
 from detkit.baselines.linear import Linear, Scaling, fit_svm
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.errors import DataError
 
 POSITIVE, NEGATIVE = 0.6, 0.3  # IoU with a box of the class, from which on and below which

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from detkit import boxes as box_math
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.errors import DataError
 from detkit.io import atomic_write
 from detkit.progress import progress

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shlex
 import sys
@@ -10,24 +9,19 @@ import traceback
 
 import click
 
+from detkit.cli.lazy import LazyGroup
 from detkit.errors import DetkitError
 
 COMMANDS = ("demo", "train", "eval", "predict", "check", "inspect", "propose", "data", "zoo")
 
 
-class Commands(click.Group):
+class Commands(LazyGroup):
     """Imports commands lazily, and turns exceptions into messages and exit codes.
 
     Exit codes: 0 done, 1 problems found or a bug, 2 wrong input, 130 interrupted.
     """
 
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        return getattr(importlib.import_module(f"detkit.cli.{name}"), name)
+    package, names = __name__, COMMANDS
 
     def invoke(self, context: click.Context):
         try:

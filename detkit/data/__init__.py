@@ -6,7 +6,8 @@ from pathlib import Path
 
 from detkit.data import formats
 from detkit.data.check import check
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.data.problems import Problem, format_problems
 
 __all__ = ["Dataset", "Example", "Problem", "check", "format_problems", "read", "write"]

@@ -12,7 +12,8 @@ import numpy as np
 
 from detkit import masks as mask_math
 from detkit.data.augment import UNCHANGED, Geometry, augment, mirrored_order
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.errors import DataError
 
 PIXELS_KEPT = 256 * 2**20  # bytes of decoded photos that stay in memory

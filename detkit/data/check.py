@@ -11,7 +11,8 @@ import numpy as np
 from detkit import boxes as box_math
 from detkit import masks
 from detkit.data import formats, images
-from detkit.data.dataset import Dataset, Example, size_problem
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example, size_problem
 from detkit.data.problems import Problem, format_problems
 from detkit.errors import DataError, MediaError
 

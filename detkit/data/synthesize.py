@@ -10,7 +10,8 @@ import numpy as np
 
 from detkit import boxes as box_math
 from detkit.data.backgrounds import background, noise, shadow
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.data.formats import coco
 from detkit.data.toy_boat import toy_boat
 from detkit.io import atomic_write

@@ -13,7 +13,8 @@ from PIL import Image
 from detkit import data as datasets
 from detkit.baselines import quality
 from detkit.cli import main
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.data.images import decode
 from detkit.errors import DataError
 

@@ -8,7 +8,7 @@ import pytest
 from detkit import evaluate
 from detkit.baselines import mining, rcnn
 from detkit.baselines.features import grid_means, pooled_regions, warped_crops
-from detkit.data.dataset import Example
+from detkit.data.example import Example
 from detkit.errors import DataError
 
 

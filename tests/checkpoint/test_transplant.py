@@ -9,7 +9,8 @@ import pytest
 from small_models import CLASSES, equal, values
 
 from detkit.data import batches
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.detection import load
 from detkit.training.imprint import imprint
 from detkit.zoo.source import locate

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from detkit.data import batches
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.errors import DataError, MediaError
 from detkit.pipeline.settings import Augment
 

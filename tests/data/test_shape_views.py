@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from detkit import masks as mask_math
 from detkit.data import batches
 from detkit.data.augment import mirrored_order
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.errors import DataError
 from detkit.pipeline.settings import Augment
 

@@ -11,7 +11,8 @@ from reference_model import reference_value
 from reference_weights import image
 
 from detkit.data import batches
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.detection.build import build
 from detkit.pipeline import od_config
 from detkit.pipeline.settings import TrainConfig

@@ -9,7 +9,8 @@ import tensorflow as tf
 from ssd_configs import text
 
 from detkit.data import batches
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.detection.build import build
 from detkit.detection.resizing import Resizer
 from detkit.errors import ConfigError

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import detkit.data
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.detections import Detections
 from detkit.errors import ConfigError, DataError
 from detkit.evaluation.coco import evaluate, evaluate_files

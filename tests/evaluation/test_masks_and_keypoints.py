@@ -11,7 +11,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detkit import api, masks
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.detections import Detections
 from detkit.errors import ConfigError, DataError
 from detkit.evaluation.coco import evaluate, evaluate_all, evaluate_files

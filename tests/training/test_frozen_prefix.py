@@ -106,7 +106,8 @@ def test_views_take_turns():
 
 def test_a_crowd_changes_the_loss_only_by_silencing_its_anchors(photos):
     """Whatever the class of a region to ignore: the loss is the same."""
-    from detkit.data.dataset import Dataset, Example
+    from detkit.data.dataset import Dataset
+    from detkit.data.example import Example
 
     detector, found = detector_of(), []
     for class_id in (0, 2):

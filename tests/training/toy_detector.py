@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from detkit.data import batches
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.pipeline.settings import TrainConfig
 from detkit.training.selection import Selection
 

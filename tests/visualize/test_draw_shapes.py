@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detkit.data.dataset import Example
+from detkit.data.example import Example
 from detkit.detections import Detections
 from detkit.visualize.draw import draw, draw_truth
 from detkit.visualize.palette import colour

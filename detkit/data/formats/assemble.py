@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from detkit import masks
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.data.formats.common import Report, annotated_path, check_boxes
 from detkit.data.problems import refuse
 from detkit.errors import DataError

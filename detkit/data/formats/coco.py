@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from detkit import boxes as box_math
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.data.formats import coco_shapes
 from detkit.data.formats.common import Pictures, Report, annotated_path, check_boxes, picture_size
 from detkit.data.problems import refuse

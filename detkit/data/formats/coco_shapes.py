@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from detkit import masks
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.data.formats.common import ROUNDING, Report
 from detkit.errors import DataError
 

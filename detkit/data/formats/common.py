@@ -10,7 +10,7 @@ import numpy as np
 
 from detkit import boxes as box_math
 from detkit.data import images
-from detkit.data.dataset import Example
+from detkit.data.example import Example
 from detkit.data.problems import Problem
 from detkit.errors import DataError, MediaError
 

@@ -6,7 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.data.formats.assemble import refuse_to_replace
 from detkit.data.formats.tfrecord_write import picture_bytes
 from detkit.io import atomic_write

@@ -11,8 +11,9 @@ import numpy as np
 
 from detkit import masks
 from detkit.data import images
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
 from detkit.data.encoded import EncodedImage
+from detkit.data.example import Example
 from detkit.data.formats import mask_files, records, tfrecord_classes, wire
 from detkit.data.formats.assemble import segmentation_of
 from detkit.errors import MediaError

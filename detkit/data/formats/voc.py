@@ -14,7 +14,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from detkit import boxes as box_math
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.data.formats import voc_masks
 from detkit.data.formats.assemble import CORNERS, Picture, Thing, class_names, dataset, files_by_stem, number
 from detkit.data.formats.common import Pictures, Report, picture_size

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detkit.data.dataset import Example
+from detkit.data.example import Example
 from detkit.data.formats import mask_files
 from detkit.data.formats.common import Report
 from detkit.errors import DataError

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from detkit import boxes as box_math
-from detkit.data.dataset import Dataset, Example
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
 from detkit.data.formats import yolo_files
 from detkit.data.formats.assemble import (
     NAN,

@@ -1,4 +1,4 @@
-"""`detkit data`: annotated pictures, whatever their format."""
+"""detkit data convert"""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from pathlib import Path
 import click
 
 EXAMPLES = """
-\b
-Examples:
-  detkit data convert voc/ train.json --format coco     `detkit data convert --help` lists the formats
-  detkit check train.json                               every problem in the data
-"""
-CONVERTING = """
 \b
 Examples:
   detkit data convert voc/ train.json --format coco
@@ -30,12 +24,8 @@ Formats, and what SOURCE and TARGET are:
 """
 
 
-@click.group(epilog=EXAMPLES)
-def data():
-    """Work with annotated pictures, in whatever format they are."""
 
-
-@data.command(epilog=CONVERTING)
+@click.command(epilog=EXAMPLES)
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--format", "-f", "format_", required=True, metavar="NAME", help="The format of TARGET.")
