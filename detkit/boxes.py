@@ -100,31 +100,118 @@ def area(boxes) -> np.ndarray:
     return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), -1).astype(np.float32)
 
 
-def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    low = np.maximum(a[:, None, :2], b[None, :, :2])  # [N, M, 2]
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    return np.prod(np.maximum(high - low, 0), -1)  # [N, M]
+def _sides(boxes: np.ndarray) -> np.ndarray:
+    return np.maximum(boxes[..., 2:] - boxes[..., :2], 0)
 
 
-def intersection(a, b) -> np.ndarray:
-    """Areas float32 [N, M] that boxes [N, 4] and [M, 4] (yxyx or xyxy) have in common."""
-    return _intersection(_matrix(a, "first boxes"), _matrix(b, "second boxes")).astype(np.float32)
+def _common(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Areas of the intersections of boxes [..., 4] that broadcast."""
+    first = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
+    second = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
+    return np.maximum(first, 0) * np.maximum(second, 0)
 
 
-def iou(a, b) -> np.ndarray:
-    """Intersection over union, float32 [N, M], of boxes [N, 4] and [M, 4] (both yxyx or both xyxy).
+def _union(a: np.ndarray, b: np.ndarray, common: np.ndarray) -> np.ndarray:
+    return _sides(a).prod(-1) + _sides(b).prod(-1) - common
 
-    0 where both boxes have no area. Raises DataError for other shapes.
+
+def _ratio(value: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """value / whole, 0 where the whole is nothing."""
+    return np.divide(value, whole, out=np.zeros(np.shape(value)), where=whole > 0)
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    common = _common(a, b)
+    return _ratio(common, _union(a, b, common))
+
+
+def _ioa(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    common = _common(a, b)
+    return _ratio(common, np.broadcast_to(_sides(a).prod(-1), common.shape))
+
+
+def _hull(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The sides [..., 2] of the smallest boxes around both."""
+    return np.maximum(a[..., 2:], b[..., 2:]) - np.minimum(a[..., :2], b[..., :2])
+
+
+def _giou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    common, hull = _common(a, b), _hull(a, b).prod(-1)
+    union = _union(a, b, common)
+    return _ratio(common, union) - _ratio(hull - union, hull)
+
+
+def _diou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    apart = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
+    return _iou(a, b) - _ratio((apart**2).sum(-1), (_hull(a, b) ** 2).sum(-1))
+
+
+def _ciou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    shape = [np.arctan2(sides[..., 1], sides[..., 0]) for sides in (_sides(a), _sides(b))]
+    difference = 4 / np.pi**2 * (shape[0] - shape[1]) ** 2
+    return _diou(a, b) - _ratio(difference**2, 1 - _iou(a, b) + difference)
+
+
+def _compared(measure, a, b, paired: bool) -> np.ndarray:
+    """A measure of boxes that broadcast, of each with each, or of those in the same row."""
+    a, b = _matrix(a, "first boxes"), _matrix(b, "second boxes")
+    if not paired:
+        return measure(a[:, None], b[None]).astype(np.float32)
+    if len(a) != len(b):
+        raise DataError("Paired boxes differ in number.", got=f"{len(a)} and {len(b)}", expected="as many of both")
+    return measure(a, b).astype(np.float32)
+
+
+def intersection(a, b, *, paired: bool = False) -> np.ndarray:
+    """Areas float32 [N, M] that boxes [N, 4] and [M, 4] (yxyx or xyxy) have in common; [N] of pairs of rows."""
+    return _compared(_common, a, b, paired)
+
+
+def iou(a, b, *, paired: bool = False) -> np.ndarray:
+    """Intersection over union of boxes (both yxyx or both xyxy): 0 where both boxes have no area.
+
+    Args:
+        a: [N, 4].
+        b: [M, 4].
+        paired: whether row is compared with row, instead of each with each; then M is N.
+
+    Returns:
+        float32 [N, M], or [N] if paired; computed in float64.
+
+    Raises:
+        DataError: for other shapes.
 
     Example:
         >>> iou([[0, 0, 1, 1]], [[0, 0, 1, 1], [0, 0.5, 1, 1]]).tolist()
         [[1.0, 0.5]]
     """
-    a, b = _matrix(a, "first boxes"), _matrix(b, "second boxes")
-    common = _intersection(a, b)
-    areas_a, areas_b = (np.prod(np.maximum(x[:, 2:] - x[:, :2], 0), -1) for x in (a, b))
-    union = areas_a[:, None] + areas_b[None, :] - common  # [N, M]
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0).astype(np.float32)
+    return _compared(_iou, a, b, paired)
+
+
+def ioa(a, b, *, paired: bool = False) -> np.ndarray:
+    """The share of the area of the first box that lies in the second; else as `iou`."""
+    return _compared(_ioa, a, b, paired)
+
+
+def giou(a, b, *, paired: bool = False) -> np.ndarray:
+    """IoU less the share of the box around both that neither covers, -1..1; else as `iou`.
+
+    Source: Rezatofighi et al., Generalized IoU, 2019.
+    """
+    return _compared(_giou, a, b, paired)
+
+
+def diou(a, b, *, paired: bool = False) -> np.ndarray:
+    """IoU less the squared distance of the centres over the squared diagonal of the box around both, -1..1.
+
+    Else as `iou`. Source: Zheng et al., Distance-IoU loss, 2020.
+    """
+    return _compared(_diou, a, b, paired)
+
+
+def ciou(a, b, *, paired: bool = False) -> np.ndarray:
+    """`diou` less a penalty for another aspect ratio; else as `iou`. Source: Zheng et al., Distance-IoU loss, 2020."""
+    return _compared(_ciou, a, b, paired)
 
 
 def clip(boxes, window=(0.0, 0.0, 1.0, 1.0)) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detkit import nms
+from detkit.errors import DataError
 
 
 def iou(a, b) -> Fraction:
@@ -118,8 +120,77 @@ def test_equal_boxes_keep_the_first():
     assert pairs(nms.class_wise([[0, 0, 1, 1]] * 4, [[0.5]] * 4)) == [(0, 0)]
 
 
-def test_nan_scores_are_left_out():
-    assert pairs(nms.class_wise([[0, 0, 1, 1], [2, 2, 3, 3]], [[np.nan], [0.5]])) == [(1, 0)]
+@pytest.mark.parametrize(
+    ("boxes", "scores", "text"),
+    [
+        ([[0, 0, 1, 1], [2, 2, 3, 3]], [[np.nan], [0.5]], "A score is not a number"),
+        ([[0, 0, 1, np.inf]], [[0.5]], "A box is not a number"),
+        ([[0, 0, 1]], [[0.5]], "do not fit together"),
+        ([[0, 0, 1, 1]], [0.5], "do not fit together"),
+        (np.zeros((2, 3, 4)), np.zeros((2, 2)), "do not fit together"),
+        (np.zeros(4), np.zeros((4, 1)), "do not fit together"),
+    ],
+)
+def test_refuses(boxes, scores, text):
+    with pytest.raises(DataError, match=text):
+        nms.class_wise(boxes, scores)
+
+
+@given(problems())
+@settings(max_examples=60, deadline=None)
+def test_greedy_equals_the_literal_reference(problem):
+    boxes, scores, limits, _ = problem
+    rng = np.random.default_rng(len(boxes))
+    class_ids, total = rng.integers(0, 3, len(boxes)), limits["max_total"]
+    given_scores = scores[:, 0]
+    options = {"iou_threshold": limits["iou_threshold"], "score_threshold": limits["score_threshold"]}
+    alone = reference(boxes, scores[:, :1], **options, max_per_class=99, max_total=total, keep=[True] * len(boxes))
+    assert nms.greedy(boxes, given_scores, **options, max_total=total).tolist() == [row for row, _ in alone]
+    own = np.where(class_ids[:, None] == np.arange(3), given_scores[:, None], -1)
+    each = reference(boxes, own, **options, max_per_class=99, max_total=99, keep=[True] * len(boxes))
+    found = nms.greedy(boxes, given_scores, class_ids, **options).tolist()
+    assert set(found) == {row for row, _ in each}
+    assert found == sorted(found, key=lambda row: (-given_scores[row], row))
+
+
+def test_greedy_refuses_other_class_ids():
+    for class_ids in ([0.5], [-1], [0, 1]):
+        with pytest.raises(DataError):
+            nms.greedy([[0, 0, 1, 1]], [0.5], class_ids)
+    assert nms.greedy([], []).tolist() == []
+
+
+def test_many_rows_with_large_ties_equal_one_class_after_another():
+    rng = np.random.default_rng(1)
+    corners = rng.integers(0, 30, (2500, 2, 2))
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1) + 1], axis=1).astype(np.float32)
+    scores = (rng.integers(0, 40, (2500, 3)) / 64).astype(np.float32)
+    separate = [(row, k) for k in range(3) for row in nms.greedy(boxes, scores[:, k], score_threshold=0.1).tolist()]
+    expected = sorted(separate, key=lambda pair: -scores[pair])
+    assert pairs(nms.class_wise(boxes, scores, score_threshold=0.1, max_per_class=9999, max_total=9999)) == expected
+
+
+def test_a_batch_is_each_image_alone():
+    rng = np.random.default_rng(2)
+    boxes = np.sort(rng.random((3, 20, 2, 2)), axis=2).reshape(3, 20, 4)
+    scores = rng.random((3, 20, 4))
+    found = nms.class_wise_batch(boxes, scores, iou_threshold=0.3)
+    assert [pairs(each) for each in found] == [
+        pairs(nms.class_wise(*each, iou_threshold=0.3)) for each in zip(boxes, scores, strict=True)
+    ]
+    with pytest.raises(DataError, match="number of images"):
+        nms.class_wise_batch(boxes, scores[:2])
+
+
+def test_crowded_boxes_take_little_memory():
+    rng = np.random.default_rng(3)
+    centres = rng.random((8000, 2))
+    boxes = np.concatenate([centres, centres + 0.2], axis=1)
+    tracemalloc.start()
+    nms.greedy(boxes, rng.random(8000), iou_threshold=0.9)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 2**20  # a matrix of all pairs would take 64 MB, even of one byte each
 
 
 def test_arguments_are_not_changed():

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from detkit.detection import box_coder, losses, sampling, targets
+from detkit.detection import box_coder, box_overlaps, losses, sampling, targets
 from detkit.detection.proposals import CODE_SCALES
 
 _RPN, _REGIONS = 1, 2  # salts of the two draws
@@ -98,7 +98,7 @@ def _box_losses(codes, regions, matches):
 
 def match_regions(regions, truth: Truth) -> Matches:
     """The object of every region [B, P, 4] in pixels: the one it overlaps most, if their IoU is 0.5 or more."""
-    overlaps = targets.pairwise_iou(truth.boxes, regions)  # [B, M, P]
+    overlaps = box_overlaps.iou(*box_overlaps.pairs(truth.boxes, regions))  # [B, M, P]
     best = tf.argmax(overlaps, axis=1, output_type=tf.int32)
     return Matches.of(tf.where(tf.reduce_max(overlaps, axis=1) >= 0.5, best, targets.BACKGROUND), truth)
 

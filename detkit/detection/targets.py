@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from detkit.detection import box_overlaps
+
 BACKGROUND, IGNORED = -1, -2
 
 
@@ -26,19 +28,6 @@ class Targets(NamedTuple):
     weights: tf.Tensor
 
 
-def pairwise_iou(boxes, anchors):
-    """IoU of boxes [..., M, 4] and anchors [A, 4] or [..., A, 4] -> [..., M, A]; 0 where the union is empty."""
-    low = tf.maximum(boxes[..., :, None, :2], anchors[..., None, :, :2])
-    high = tf.minimum(boxes[..., :, None, 2:], anchors[..., None, :, 2:])
-    overlap = tf.reduce_prod(tf.maximum(high - low, 0.0), axis=-1)
-    union = _area(boxes)[..., :, None] + _area(anchors)[..., None, :] - overlap
-    return tf.math.divide_no_nan(overlap, union)
-
-
-def _area(boxes):
-    return tf.reduce_prod(boxes[..., 2:] - boxes[..., :2], axis=-1)
-
-
 def match(boxes, weights, anchors, matched: float = 0.5, unmatched: float = 0.5, force: bool = True):
     """The ground-truth row of every anchor.
 
@@ -54,7 +43,7 @@ def match(boxes, weights, anchors, matched: float = 0.5, unmatched: float = 0.5,
     Returns:
         int32 [B, A]: a row of `boxes`, BACKGROUND or IGNORED.
     """
-    overlaps = pairwise_iou(boxes, anchors)  # [B, M, A]
+    overlaps = box_overlaps.iou(*box_overlaps.pairs(boxes, anchors))  # [B, M, A]
     count = tf.shape(boxes)[1]
     best = tf.reduce_max(overlaps, axis=1)
     rows = tf.argmax(overlaps, axis=1, output_type=tf.int32)
