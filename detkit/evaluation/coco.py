@@ -13,7 +13,7 @@ import numpy as np
 from detkit.detections import Detections
 from detkit.errors import ConfigError, DataError
 from detkit.evaluation import coco_files, objects
-from detkit.evaluation.matching import precision_and_recall
+from detkit.evaluation.matching import match
 from detkit.evaluation.metrics import Metrics, from_curves, joined
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def evaluate(
     Args:
         dataset: the ground truth.
         detections: one for each example, in the dataset's order.
-        kind: "boxes", "masks" (IoU of masks) or "keypoints" (OKS; see `matching.precision_and_recall`).
+        kind: "boxes", "masks" (IoU of masks) or "keypoints" (OKS; see `matching.match`).
         max_detections: rising limits of detections per image; AP counts the last. (1, 10, 100), for keypoints (20,).
 
     Raises:
@@ -120,7 +120,7 @@ def _metrics(truth, found, classes, images: int, max_detections, warnings, kind:
     ]
     if not counted:
         warnings = [*warnings, f"the dataset has no {kind} to find, so the numbers are undefined"]
-    precision, recall = precision_and_recall(
+    precision, recall, matches = match(
         truth, found, images=images, classes=len(classes), max_detections=max_detections, kind=kind
     )
     return from_curves(
@@ -133,6 +133,7 @@ def _metrics(truth, found, classes, images: int, max_detections, warnings, kind:
         detections=len(found),
         warnings=warnings,
         kind=kind,
+        matches=matches,
     )
 
 

@@ -8,14 +8,16 @@ import io
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
+from detkit.evaluation.matches import Matches
+
 # How far off a keypoint may be, relative to the size of its object, where COCO has not measured how far its annotators
 # differ: for the 17 of persons these numbers go from 0.025 for the eyes to 0.107 for the hips.
 OTHER_SIGMA = 0.05
 _IOU_TYPES = {"boxes": "bbox", "masks": "segm", "keypoints": "keypoints"}
 
 
-def precision_and_recall(truth, found, *, images: int, classes: int, max_detections, kind: str = "boxes"):
-    """Precision and recall as the COCO evaluation defines them.
+def match(truth, found, *, images: int, classes: int, max_detections, kind: str = "boxes"):
+    """Precision and recall as the COCO evaluation defines them, and the matches that they come from.
 
     Args:
         truth: dicts with `image_id` (0..images-1), `category_id` (0..classes-1), `bbox` ([xmin, ymin, width,
@@ -33,7 +35,8 @@ def precision_and_recall(truth, found, *, images: int, classes: int, max_detecti
     Returns:
         Precision [IoU 10, recall 101, class, area range 4, limit] and recall [IoU 10, class, area range 4,
         limit], float64, with -1 where a class has no ground truth in the area range. The area ranges
-        are all, small, medium, large; small is left out for keypoints.
+        are all, small, medium, large; small is left out for keypoints. And the `Matches` over all areas, at the last
+        limit.
 
     Source: Lin et al., Microsoft COCO, 2014; pycocotools.
     """
@@ -41,7 +44,8 @@ def precision_and_recall(truth, found, *, images: int, classes: int, max_detecti
     with contextlib.redirect_stdout(io.StringIO()):
         matching.evaluate()
         matching.accumulate()
-    return matching.eval["precision"], matching.eval["recall"]
+    matches = Matches.of(matching.of_all_areas(), matching.params.iouThrs, images, classes)
+    return matching.eval["precision"], matching.eval["recall"], matches
 
 
 class _Matching(COCOeval):
@@ -68,15 +72,14 @@ class _Matching(COCOeval):
             area = box["area"] if "area" in box else box["bbox"][2] * box["bbox"][3]
             self._dts[box["image_id"], box["category_id"]].append(box | {"id": number, "area": area})
 
+    def of_all_areas(self) -> list:
+        """The matches of each class and image, in that order."""
+        areas, images = len(self.params.areaRng), len(self.params.imgIds)
+        return [entry for n, entry in enumerate(self.evalImgs) if n // images % areas == 0]
+
     def evaluateImg(self, imgId, catId, aRng, maxDet):
         # An ignored box may take any number of detections, as a crowd does; but its overlap, which is already
         # computed here, is plain IoU. So Pascal VOC treats its difficult objects.
         for box in self._gts[imgId, catId]:
             box["iscrowd"] = box["iscrowd"] or box["difficult"]
         return super().evaluateImg(imgId, catId, aRng, maxDet)
-
-
-def mean_of_defined(values: np.ndarray) -> float:
-    """The mean of the entries that are not -1; -1.0 where none is left."""
-    defined = values[values > -1]
-    return float(defined.mean()) if defined.size else -1.0

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detkit.evaluation.matching import mean_of_defined
+if TYPE_CHECKING:
+    from detkit.evaluation.matches import Matches
+
 
 RECALL_GRID = np.linspace(0.0, 1.0, 101)
 _PREFIXES = {"boxes": "", "masks": "mask_", "keypoints": "keypoint_"}
@@ -30,6 +33,7 @@ class Metrics(Mapping):
         detections: number of detections taken into account.
         warnings: what a reader of the numbers should know.
         kinds: what was compared, of "boxes", "masks" and "keypoints".
+        matches: which detection found which object, of the first kind, where that is known.
 
     Example:
         >>> metrics = evaluate(dataset, detections)
@@ -45,6 +49,7 @@ class Metrics(Mapping):
     detections: int
     warnings: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ("boxes",)
+    matches: Matches | None = None
 
     def __getitem__(self, name: str) -> float:
         return self.numbers[name]
@@ -73,10 +78,16 @@ class Metrics(Mapping):
         return "\n\n".join(blocks + [f"Note: {warning}" for warning in self.warnings])
 
 
+def mean_of_defined(values: np.ndarray) -> float:
+    """The mean of the entries that are not -1; -1.0 where none is left."""
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else -1.0
+
+
 def from_curves(
-    precision, recall, *, classes, boxes, max_detections, images, detections, warnings, kind: str = "boxes"
+    precision, recall, *, classes, boxes, max_detections, images, detections, warnings, kind="boxes", matches=None
 ) -> Metrics:
-    """Metrics from the arrays of `matching.precision_and_recall`; `boxes` counts the ground truth a class."""
+    """Metrics from the arrays of `matching.match`; `boxes` counts the ground truth a class."""
     recalls = _recalls_of_keypoints(recall) if kind == "keypoints" else _average_recalls(recall, max_detections)
     last = "AR" if kind == "keypoints" else f"AR{max_detections[-1]}"
     numbers = _average_precisions(precision) | recalls
@@ -87,7 +98,7 @@ def from_curves(
         per_class[name] = {"AP": average["AP"], "AP50": average["AP50"], last: ar, "boxes": boxes[k]}
         if boxes[k]:
             curves[name] = precision[0, :, k, 0, -1].copy()
-    return Metrics(numbers, per_class, curves, images, sum(boxes), detections, tuple(warnings), (kind,))
+    return Metrics(numbers, per_class, curves, images, sum(boxes), detections, tuple(warnings), (kind,), matches)
 
 
 def joined(parts: dict[str, Metrics]) -> Metrics:

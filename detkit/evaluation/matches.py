@@ -1,0 +1,108 @@
+"""Which detection found which object: what intervals, thresholds, calibration and error analysis start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from detkit.evaluation.metrics import RECALL_GRID
+
+_AT_ONCE = 2**21  # detections times resamples that are worked on at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """The matching of the COCO evaluation, over all sizes of objects, at each IoU threshold.
+
+    Detections are sorted by class, then by falling score, equal scores as pycocotools has them.
+
+    Attributes:
+        thresholds: float64 [T], of IoU (or OKS).
+        image: int32 [D], the image of each detection, a number in the order of evaluation.
+        class_id: int32 [D].
+        score: float64 [D].
+        row: int64 [D], the detection's place in the list that was evaluated.
+        truth: int64 [T, D], the place of the object that it found in the list of objects, -1 for none.
+        ignored: bool [T, D], detections that count neither for nor against.
+        objects: int64 [images, K], the objects of each class that count.
+
+    Source: `COCOeval.evaluateImg` of pycocotools.
+    """
+
+    thresholds: np.ndarray
+    image: np.ndarray
+    class_id: np.ndarray
+    score: np.ndarray
+    row: np.ndarray
+    truth: np.ndarray
+    ignored: np.ndarray
+    objects: np.ndarray
+
+    @classmethod
+    def of(cls, entries, thresholds, images: int, classes: int) -> Matches:
+        """From pycocotools' entries of images, over all sizes of objects, class by class."""
+        entries, thresholds = [entry for entry in entries if entry is not None], np.asarray(thresholds, np.float64)
+        objects = np.zeros((images, classes), np.int64)
+        for entry in entries:
+            objects[entry["image_id"], entry["category_id"]] = np.count_nonzero(entry["gtIgnore"] == 0)
+        counts = [len(entry["dtScores"]) for entry in entries]
+        image, class_id = (np.repeat([e[key] for e in entries], counts) for key in ("image_id", "category_id"))
+        score = np.concatenate([[], *(entry["dtScores"] for entry in entries)])
+        row = np.concatenate([[], *(entry["dtIds"] for entry in entries)]).astype(np.int64) - 1
+        none = np.zeros((len(thresholds), 0))
+        truth = np.concatenate([none, *(entry["dtMatches"] for entry in entries)], axis=1).astype(np.int64) - 1
+        ignored = np.concatenate([none, *(entry["dtIgnore"] for entry in entries)], axis=1).astype(bool)
+        order = np.lexsort((-score, class_id))  # stable: images in order among equal scores
+        columns = image.astype(np.int32), class_id.astype(np.int32), score, row
+        return cls(thresholds, *(c[order] for c in columns), truth[:, order], ignored[:, order], objects)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """bool [T, D]: detections that found an object that counts."""
+        return (self.truth >= 0) & ~self.ignored
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """bool [T, D]: detections that found nothing, and count."""
+        return (self.truth < 0) & ~self.ignored
+
+    def of_class(self, class_id: int) -> slice:
+        """The detections of a class."""
+        return slice(*np.searchsorted(self.class_id, [class_id, class_id + 1]))
+
+    def average_precision(self, weights=None) -> np.ndarray:
+        """AP as COCO interpolates it, of each threshold and class, in samples that hold images more or less often.
+
+        Args:
+            weights: [S, images], how often each image, with all its objects and detections, is in each of S samples;
+                or [S, images + D], the objects of each image and each detection for itself. None: all once.
+
+        Returns:
+            float64 [S, T, K], NaN where a class has no objects.
+        """
+        images, classes = self.objects.shape
+        weights = np.ones((1, images)) if weights is None else np.asarray(weights, np.float64)
+        of_images, of_detections = weights[:, :images], weights[:, images:]
+        objects = of_images @ self.objects  # [S, K]
+        result = np.full((len(weights), len(self.thresholds), classes), np.nan)
+        for k in np.flatnonzero(self.objects.any(axis=0)):
+            here = self.of_class(k)
+            step = max(1, _AT_ONCE // (len(self.thresholds) * max(here.stop - here.start, 1)))
+            for start in range(0, len(weights), step):
+                rows = slice(start, start + step)
+                each = of_detections[rows, here] if of_detections.size else of_images[rows][:, self.image[here]]
+                result[rows, :, k] = self._interpolated(each, here, objects[rows, k])
+        return result
+
+    def _interpolated(self, weights, here: slice, objects) -> np.ndarray:
+        """AP [S, T] of a class whose detections weigh [S, D], with so many objects [S]."""
+        found = (weights[:, None] * self.correct[:, here]).cumsum(axis=-1)  # [S, T, D]
+        wrong = (weights[:, None] * self.wrong[:, here]).cumsum(axis=-1)
+        precision = found / np.maximum(found + wrong, np.spacing(1))
+        precision = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
+        recall = found / np.where(objects > 0, objects, np.nan)[:, None, None]
+        # How many of the 101 recalls are reached by each detection, and not by the one before it.
+        reached = np.searchsorted(RECALL_GRID, recall.ravel(), side="right").reshape(recall.shape)
+        average = (np.diff(reached, axis=-1, prepend=0) * precision).sum(axis=-1) / len(RECALL_GRID)
+        return np.where(objects[:, None] > 0, average, np.nan)
