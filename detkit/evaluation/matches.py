@@ -25,7 +25,11 @@ class Matches:
         row: int64 [D], the detection's place in the list that was evaluated.
         truth: int64 [T, D], the place of the object that it found in the list of objects, -1 for none.
         ignored: bool [T, D], detections that count neither for nor against.
+        boxes: float64 [D, 4], xmin, ymin, width, height in pixels.
         objects: int64 [images, K], the objects of each class that count.
+        truth_image, truth_class: int32 [G], of the objects in their list.
+        truth_counts: bool [G], whether they count; crowds and difficult objects don't.
+        truth_boxes: float64 [G, 4], as `boxes`.
 
     Source: `COCOeval.evaluateImg` of pycocotools.
     """
@@ -37,15 +41,17 @@ class Matches:
     row: np.ndarray
     truth: np.ndarray
     ignored: np.ndarray
+    boxes: np.ndarray
     objects: np.ndarray
+    truth_image: np.ndarray
+    truth_class: np.ndarray
+    truth_counts: np.ndarray
+    truth_boxes: np.ndarray
 
     @classmethod
-    def of(cls, entries, thresholds, images: int, classes: int) -> Matches:
-        """From pycocotools' entries of images, over all sizes of objects, class by class."""
+    def of(cls, entries, thresholds, images: int, classes: int, objects: list[dict], found: list[dict]) -> Matches:
+        """From pycocotools' entries of images, over all sizes of objects, class by class; and what was evaluated."""
         entries, thresholds = [entry for entry in entries if entry is not None], np.asarray(thresholds, np.float64)
-        objects = np.zeros((images, classes), np.int64)
-        for entry in entries:
-            objects[entry["image_id"], entry["category_id"]] = np.count_nonzero(entry["gtIgnore"] == 0)
         counts = [len(entry["dtScores"]) for entry in entries]
         image, class_id = (np.repeat([e[key] for e in entries], counts) for key in ("image_id", "category_id"))
         score = np.concatenate([[], *(entry["dtScores"] for entry in entries)])
@@ -54,8 +60,17 @@ class Matches:
         truth = np.concatenate([none, *(entry["dtMatches"] for entry in entries)], axis=1).astype(np.int64) - 1
         ignored = np.concatenate([none, *(entry["dtIgnore"] for entry in entries)], axis=1).astype(bool)
         order = np.lexsort((-score, class_id))  # stable: images in order among equal scores
-        columns = image.astype(np.int32), class_id.astype(np.int32), score, row
-        return cls(thresholds, *(c[order] for c in columns), truth[:, order], ignored[:, order], objects)
+        return cls(
+            thresholds,
+            image=image[order].astype(np.int32),
+            class_id=class_id[order].astype(np.int32),
+            score=score[order],
+            row=row[order],
+            truth=truth[:, order],
+            ignored=ignored[:, order],
+            boxes=_boxes(found)[row[order]],
+            **_of_truth(objects, entries, images, classes),
+        )
 
     @property
     def correct(self) -> np.ndarray:
@@ -106,3 +121,24 @@ class Matches:
         reached = np.searchsorted(RECALL_GRID, recall.ravel(), side="right").reshape(recall.shape)
         average = (np.diff(reached, axis=-1, prepend=0) * precision).sum(axis=-1) / len(RECALL_GRID)
         return np.where(objects[:, None] > 0, average, np.nan)
+
+
+def _of_truth(objects: list[dict], entries, images: int, classes: int) -> dict:
+    counted = np.zeros((images, classes), np.int64)
+    counts = np.zeros(len(objects), bool)
+    for entry in entries:
+        these = entry["gtIgnore"] == 0
+        counted[entry["image_id"], entry["category_id"]] = np.count_nonzero(these)
+        counts[np.asarray(entry["gtIds"], np.int64)[these] - 1] = True
+    return {
+        "objects": counted,
+        "truth_image": np.array([each["image_id"] for each in objects], np.int32),
+        "truth_class": np.array([each["category_id"] for each in objects], np.int32),
+        "truth_counts": counts,
+        "truth_boxes": _boxes(objects),
+    }
+
+
+def _boxes(entries: list[dict]) -> np.ndarray:
+    """[N, 4], xmin, ymin, width, height; zeros for what has a mask or keypoints only."""
+    return np.array([entry.get("bbox") or (0, 0, 0, 0) for entry in entries], np.float64).reshape(-1, 4)

@@ -44,7 +44,7 @@ def match(truth, found, *, images: int, classes: int, max_detections, kind: str 
     with contextlib.redirect_stdout(io.StringIO()):
         matching.evaluate()
         matching.accumulate()
-    matches = Matches.of(matching.of_all_areas(), matching.params.iouThrs, images, classes)
+    matches = Matches.of(matching.of_all_areas(), matching.params.iouThrs, images, classes, truth, found)
     return matching.eval["precision"], matching.eval["recall"], matches
 
 

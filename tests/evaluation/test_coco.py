@@ -36,6 +36,8 @@ def random_boxes(rng, n, size):
     height, width = size
     y, x = rng.integers(0, height - 60, n), rng.integers(0, width - 60, n)
     h, w = rng.integers(4, 60, n), rng.integers(4, 60, n)
+    boundary = rng.random(n) < 0.2
+    h, w = np.where(boundary, rng.choice([16, 32], n), h), np.where(boundary, 32, w)
     return np.stack([y, x, y + h, x + w], axis=1) / [height, width, height, width]
 
 
@@ -53,9 +55,7 @@ FAR = [0.6, 0.6, 0.9, 0.9]
 def test_perfect_detections_score_one(seed, images):
     rng = np.random.default_rng(seed)
     counts = [3, *rng.integers(0, 5, images - 1)]
-    data = Dataset(
-        [example(random_boxes(rng, n, (100, 200)), rng.integers(0, 3, n)) for n in counts], CLASSES
-    )
+    data = Dataset([example(random_boxes(rng, n, (100, 200)), rng.integers(0, 3, n)) for n in counts], CLASSES)
     metrics = evaluate(data, perfect(data))
     assert [metrics[name] for name in ("AP", "AP50", "AR100")] == pytest.approx([1, 1, 1], abs=1e-9)
     assert metrics.boxes == metrics.detections == sum(counts)
@@ -75,10 +75,15 @@ def test_the_order_of_detections_with_distinct_scores_does_not_matter(seed):
     assert dict(first) == dict(second)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_every_number_equals_plain_pycocotools(seed, tmp_path, capsys):
-    """Random datasets with ties, crowds, empty images and absent classes, as files and as a Dataset."""
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize("seeds", [range(12), pytest.param(range(12, 2000), marks=pytest.mark.slow)], ids=str)
+def test_every_number_equals_plain_pycocotools(seeds, tmp_path, capsys):
+    """Random datasets with ties, crowds, empty images, absent classes, more than a hundred detections and boxes on
+    the boundary of an area range; as files and as a Dataset."""
+    for seed in seeds:
+        compare_with_plain_pycocotools(np.random.default_rng(seed), tmp_path, capsys)
+
+
+def compare_with_plain_pycocotools(rng, tmp_path, capsys):
     data, detections = random_dataset(rng)
     truth, results = tmp_path / "truth.json", tmp_path / "results.json"
     truth.write_text(json.dumps(coco_truth(data)))
@@ -99,7 +104,10 @@ def random_dataset(rng):
         boxes, class_ids = random_boxes(rng, n, size), rng.integers(0, 2, n)
         examples.append(example(boxes, class_ids, size, crowd=rng.random(n) < 0.2, image_id=int(image_id)))
         shifted = boxes + rng.integers(-4, 5, boxes.shape) / [*size, *size]
+        shifted[:, 2:] = np.maximum(shifted[:, 2:], shifted[:, :2])
         boxes = np.concatenate([boxes, shifted, random_boxes(rng, 3, size)])
+        if rng.random() < 0.15:
+            boxes = np.concatenate([boxes, random_boxes(rng, 110, size)])
         scores = rng.integers(1, 6, len(boxes)) / 8  # few values, so many ties; exact in float32
         detections.append(found(boxes, scores, rng.integers(0, 3, len(boxes)), size=size))
     return Dataset(examples, CLASSES), detections

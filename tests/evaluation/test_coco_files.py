@@ -77,9 +77,7 @@ def test_some_unknown_categories_are_left_out_with_a_warning(files):
     paths = files(change_results=lambda results: results.append({**results[0], "category_id": 4}))
     metrics = evaluate_files(*paths)
     assert metrics.detections == 1
-    assert metrics.warnings == (
-        "1 detections have categories unknown to the annotations and are left out: 4",
-    )
+    assert metrics.warnings == ("1 detections have categories unknown to the annotations and are left out: 4",)
 
 
 def test_only_unknown_categories_are_an_error(files):

@@ -40,10 +40,7 @@ def test_pr_curve_without_boxes_is_an_error(tmp_path):
         plots.pr_curve(metrics(0), tmp_path / "pr.png")
 
 
-ROWS = [
-    {"step": n, "loss": 1 / n, "learning_rate": 0.1, "AP": n / 90 if n % 30 == 0 else ""}
-    for n in range(1, 91)
-]
+ROWS = [{"step": n, "loss": 1 / n, "learning_rate": 0.1, "AP": n / 90 if n % 30 == 0 else ""} for n in range(1, 91)]
 
 
 def test_training_curves_have_a_panel_for_each_kind_of_column(tmp_path):
