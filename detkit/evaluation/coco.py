@@ -12,7 +12,7 @@ import numpy as np
 
 from detkit.detections import Detections
 from detkit.errors import ConfigError, DataError
-from detkit.evaluation import coco_files, objects
+from detkit.evaluation import coco_files, lvis, objects
 from detkit.evaluation.matching import match
 from detkit.evaluation.metrics import Metrics, from_curves, joined
 
@@ -88,6 +88,8 @@ def evaluate_files(
     """The same for a COCO annotation file and a COCO results file, with the numbers of plain pycocotools.
 
     As there, the area that makes a detection small, medium or large is that of its box if the first entry has one.
+    Where the images say which classes were looked for, as those of LVIS do, its rules hold: 300 detections an image,
+    those of other classes left out, and APr, APc and APf for rare, common and frequent classes.
 
     Args:
         annotations: JSON with `images`, `annotations` and `categories`.
@@ -107,12 +109,12 @@ def evaluate_files(
     parts = {}
     for each in [kind] if kind else files.kinds():
         truth, found, warnings = files.objects(each)
-        limits = _limits(each, max_detections)
-        parts[each] = _metrics(truth, found, files.classes, files.images, limits, warnings, each)
+        limits = _limits(each, max_detections if files.federation is None else max_detections or (1, 10, lvis.MOST))
+        parts[each] = _metrics(truth, found, files.classes, files.images, limits, warnings, each, files.federation)
     return parts[kind] if kind else joined(parts)
 
 
-def _metrics(truth, found, classes, images: int, max_detections, warnings, kind: str) -> Metrics:
+def _metrics(truth, found, classes, images: int, max_detections, warnings, kind: str, federation=None) -> Metrics:
     counted = [
         box["category_id"]
         for box in truth
@@ -121,7 +123,13 @@ def _metrics(truth, found, classes, images: int, max_detections, warnings, kind:
     if not counted:
         warnings = [*warnings, f"the dataset has no {kind} to find, so the numbers are undefined"]
     precision, recall, matches = match(
-        truth, found, images=images, classes=len(classes), max_detections=max_detections, kind=kind
+        truth,
+        found,
+        images=images,
+        classes=len(classes),
+        max_detections=max_detections,
+        kind=kind,
+        incomplete=federation.incomplete if federation else (),
     )
     return from_curves(
         precision,
@@ -134,6 +142,7 @@ def _metrics(truth, found, classes, images: int, max_detections, warnings, kind:
         warnings=warnings,
         kind=kind,
         matches=matches,
+        frequency=federation.frequency if federation else None,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from detkit import masks
 from detkit.errors import DataError
+from detkit.evaluation.lvis import Federation
 from detkit.evaluation.objects import KINDS, extent, outline_of
 from detkit.io import read_json
 
@@ -25,6 +26,7 @@ class Files:
     Attributes:
         classes: the class names.
         images: how many there are.
+        federation: what LVIS knows of each image, or None.
 
     Raises:
         DataError: for files that are not COCO annotations and COCO results, there and in the methods.
@@ -40,6 +42,7 @@ class Files:
             self._sizes[self._images[entry["id"]]] = entry.get("height"), entry.get("width")
         self.classes = _class_names(document["categories"], self._categories, annotations)
         self.images = len(self._images)
+        self.federation = Federation.of(document, self._images, self._categories)
 
     def kinds(self) -> tuple[str, ...]:
         """What the first of the results has, and any annotation; boxes if that is nothing."""
@@ -55,6 +58,8 @@ class Files:
         found, warnings = self._found(kind)
         if kind == "keypoints":
             _check_keypoint_counts(self._results[0], truth, found)
+        if self.federation:
+            found = self.federation.judged(found, truth)
         if any(box.get("id") == 0 for box in truth):
             warnings.append(_ID_ZERO)
         return truth, found, warnings

@@ -129,7 +129,8 @@ def _of_truth(objects: list[dict], entries, images: int, classes: int) -> dict:
     for entry in entries:
         these = entry["gtIgnore"] == 0
         counted[entry["image_id"], entry["category_id"]] = np.count_nonzero(these)
-        counts[np.asarray(entry["gtIds"], np.int64)[these] - 1] = True
+        numbers = np.asarray(entry["gtIds"], np.int64)[these]
+        counts[numbers[numbers > 0] - 1] = True
     return {
         "objects": counted,
         "truth_image": np.array([each["image_id"] for each in objects], np.int32),

@@ -16,7 +16,7 @@ OTHER_SIGMA = 0.05
 _IOU_TYPES = {"boxes": "bbox", "masks": "segm", "keypoints": "keypoints"}
 
 
-def match(truth, found, *, images: int, classes: int, max_detections, kind: str = "boxes"):
+def match(truth, found, *, images: int, classes: int, max_detections, kind: str = "boxes", incomplete=()):
     """Precision and recall as the COCO evaluation defines them, and the matches that they come from.
 
     Args:
@@ -31,6 +31,8 @@ def match(truth, found, *, images: int, classes: int, max_detections, kind: str 
         max_detections: rising limits of detections per image.
         kind: "boxes", "masks" or "keypoints"; the similarity of keypoints, OKS, takes the place of IoU. Its tolerances
             are COCO's where there are 17 keypoints, otherwise `OTHER_SIGMA` of the object's size for each.
+        incomplete: pairs of image and class of which not all objects are annotated: what is found beside them there
+            counts neither for nor against.
 
     Returns:
         Precision [IoU 10, recall 101, class, area range 4, limit] and recall [IoU 10, class, area range 4,
@@ -40,7 +42,7 @@ def match(truth, found, *, images: int, classes: int, max_detections, kind: str 
 
     Source: Lin et al., Microsoft COCO, 2014; pycocotools.
     """
-    matching = _Matching(truth, found, images, classes, max_detections, kind)
+    matching = _Matching(truth, found, images, classes, max_detections, kind, incomplete)
     with contextlib.redirect_stdout(io.StringIO()):
         matching.evaluate()
         matching.accumulate()
@@ -51,11 +53,11 @@ def match(truth, found, *, images: int, classes: int, max_detections, kind: str 
 class _Matching(COCOeval):
     """pycocotools' evaluation, fed from lists instead of COCO files."""
 
-    def __init__(self, truth, found, images: int, classes: int, max_detections, kind: str):
+    def __init__(self, truth, found, images: int, classes: int, max_detections, kind: str, incomplete):
         super().__init__(iouType=_IOU_TYPES[kind])
         self.params.imgIds, self.params.catIds = list(range(images)), list(range(classes))
         self.params.maxDets = list(max_detections)
-        self._truth, self._found = truth, found
+        self._truth, self._found, self._incomplete = truth, found, incomplete
         if kind == "keypoints":
             count = max((len(each["keypoints"]) // 3 for each in [*truth, *found]), default=0)
             if count != len(self.params.kpt_oks_sigmas):
@@ -82,4 +84,7 @@ class _Matching(COCOeval):
         # computed here, is plain IoU. So Pascal VOC treats its difficult objects.
         for box in self._gts[imgId, catId]:
             box["iscrowd"] = box["iscrowd"] or box["difficult"]
-        return super().evaluateImg(imgId, catId, aRng, maxDet)
+        entry = super().evaluateImg(imgId, catId, aRng, maxDet)
+        if entry is not None and (imgId, catId) in self._incomplete:
+            entry["dtIgnore"] = np.logical_or(entry["dtIgnore"], entry["dtMatches"] == 0)
+        return entry

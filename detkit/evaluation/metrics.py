@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detkit.evaluation.tables import aligned, shown
+
 if TYPE_CHECKING:
     from detkit.evaluation.matches import Matches
 
 
 RECALL_GRID = np.linspace(0.0, 1.0, 101)
 _PREFIXES = {"boxes": "", "masks": "mask_", "keypoints": "keypoint_"}
+_FREQUENCIES = {"r": "rare classes", "c": "common classes", "f": "frequent classes"}
 _AREAS = {"s": "small, up to 32 x 32 pixels", "m": "medium", "l": "large, from 96 x 96 pixels"}
 
 
@@ -71,10 +74,10 @@ class Metrics(Mapping):
         """The numbers and the classes as text, a dash where a number is undefined."""
         counts = f"{self.images} images, {self.boxes} boxes, {self.detections} detections"
         width = max(6, *map(len, self))
-        numbers = [f"{name:<{width}} {_shown(value):>6}   {_meaning(name, self.kinds)}" for name, value in self.items()]
+        numbers = [f"{name:<{width}} {shown(value):>6}   {_meaning(name, self.kinds)}" for name, value in self.items()]
         columns = list(next(iter(self.per_class.values()), {}))
-        classes = [[name, *(_shown(values[column]) for column in columns)] for name, values in self.per_class.items()]
-        blocks = [counts, "\n".join(numbers), _aligned([["class", *columns], *classes])]
+        classes = [[name, *(shown(values[column]) for column in columns)] for name, values in self.per_class.items()]
+        blocks = [counts, "\n".join(numbers), aligned([["class", *columns], *classes])]
         return "\n\n".join(blocks + [f"Note: {warning}" for warning in self.warnings])
 
 
@@ -85,12 +88,19 @@ def mean_of_defined(values: np.ndarray) -> float:
 
 
 def from_curves(
-    precision, recall, *, classes, boxes, max_detections, images, detections, warnings, kind="boxes", matches=None
-) -> Metrics:
-    """Metrics from the arrays of `matching.match`; `boxes` counts the ground truth a class."""
+    precision, recall, *, classes, boxes, max_detections, images, detections, warnings, kind="boxes", matches=None,
+    frequency=None,
+) -> Metrics:  # fmt: skip
+    """Metrics from the arrays of `matching.match`; `boxes` counts the ground truth a class.
+
+    With the `frequency` of each class, "r", "c" or "f", there are also APr, APc and APf.
+    """
     recalls = _recalls_of_keypoints(recall) if kind == "keypoints" else _average_recalls(recall, max_detections)
     last = "AR" if kind == "keypoints" else f"AR{max_detections[-1]}"
     numbers = _average_precisions(precision) | recalls
+    for letter in _FREQUENCIES if frequency else ():
+        these = [k for k, each in enumerate(frequency) if each == letter]
+        numbers[f"AP{letter}"] = mean_of_defined(precision[:, :, these, 0, -1])
     per_class, curves = {}, {}
     for k, name in enumerate(classes):
         average = _average_precisions(precision[:, :, k : k + 1])
@@ -149,25 +159,9 @@ def _meaning(name: str, kinds: tuple[str, ...]) -> str:
     detail = short[2:]
     measure = {"AP": "average precision", "AR": "average recall"}[short[:2]]
     measure += "" if kind == "boxes" else f" of {kind}"
-    if detail in _AREAS:
-        return f"{measure}, {_AREAS[detail]}"
+    if detail in _AREAS | _FREQUENCIES:
+        return f"{measure}, {(_AREAS | _FREQUENCIES)[detail]}"
     if short[:2] == "AR" and kind != "keypoints":
         return f"{measure}, up to {detail} detection{'s' * (detail != '1')} per image"
     similarity = "OKS" if kind == "keypoints" else "IoU"
     return f"{measure} at {similarity} {f'0.{detail}' if detail else '0.50 to 0.95'}"
-
-
-def _shown(value) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return "-" if value < 0 else f"{value:.3f}"
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    """Rows of text in columns: the first to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *rest in rows:
-        cells = [text.rjust(width) for text, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return "\n".join(lines)
