@@ -13,6 +13,8 @@ _HOMES = {
     "finetune": "detkit.api",
     "train": "detkit.api",
     "evaluate": "detkit.api",
+    "report": "detkit.api",
+    "compare": "detkit.evaluation.intervals",
     "predict": "detkit.api",
     "data": "detkit.data",
     "boxes": "detkit.boxes",

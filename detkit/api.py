@@ -1,4 +1,4 @@
-"""The story in one screen each: load, finetune, train, evaluate, predict, check, inspect, demo.
+"""The story in one screen each: load, finetune, train, evaluate, predict, check, stats, show, inspect, demo.
 
 TensorFlow is imported by the functions that need it, not with this module.
 """
@@ -101,7 +101,7 @@ def _dataset(source, settings=None) -> Dataset | None:
         return source
     if settings is None:
         return datasets.read(source)
-    return datasets.read(source, settings.format, settings.images)
+    return datasets.read(source, settings.format, settings.images, label_map=settings.label_map)
 
 
 def evaluate(detector, data, *, results=None, score: float = 0.0, show_progress=None):
@@ -121,20 +121,17 @@ def evaluate(detector, data, *, results=None, score: float = 0.0, show_progress=
         DataError: if detector and data have no class in common.
     """
     from detkit.evaluation import coco
-    from detkit.inference.sinks import coco_entries
-    from detkit.io import write_json
-    from detkit.progress import progress
+    from detkit.reporting import detect_all
 
     dataset = _dataset(data)
-    stream = detector.detect_stream(example.pixels() for example in dataset)
-    stream = progress(stream, total=len(dataset), description="evaluate", show=show_progress)
-    found = [each.above(score) for each in stream]
-    if results is not None:
-        known = dict(zip(dataset.classes, dataset.label_ids, strict=True))
-        ids = [known.get(name, -1) for name in detector.classes]
-        pairs = zip(found, dataset, strict=True)
-        write_json(results, [entry for each, example in pairs for entry in coco_entries(each, ids, example.image_id)])
-    return coco.evaluate_all(dataset, found)
+    return coco.evaluate_all(dataset, detect_all(detector, dataset, results, score, show_progress))
+
+
+def report(model, data, output="detkit-eval", **options):
+    """Evaluates a model and writes what there is to say of it; the options are those of `detkit.reporting.report`."""
+    from detkit.reporting import report
+
+    return report(model, _dataset(data) if not isinstance(model, (str, Path)) else data, output, **options)
 
 
 def predict(detector, sources, output=None, **options):
@@ -153,6 +150,70 @@ def check(target, overrides=()):
     from detkit.preflight import check
 
     return check(Path(target), overrides)
+
+
+def stats(data, model=None, *, show_progress=None):
+    """What a dataset is made of: counts, and sizes, shapes and places of its objects; no picture is opened.
+
+    Args:
+        data: a Dataset or a path to read.
+        model: as for `load`; measure objects in pixels of its input, and how well its anchors can match them. Its
+            weights are not read.
+
+    Returns:
+        A `detkit.data.Stats`, with `table()` and `to_json()`.
+    """
+    dataset = _dataset(data)
+    if model is None:
+        return datasets.stats(dataset, show_progress=show_progress)
+    from detkit.detection.coverage import anchors_of, architecture
+
+    detector = architecture(model)
+    return datasets.stats(dataset, detector.resized, anchors_of(detector), show_progress)
+
+
+def show(
+    data, output, *, count=16, pick="random", seed=0, classes=(), columns=None,
+    model=None, augment=None, show_progress=None,
+):  # fmt: skip
+    """Draws a contact sheet of annotated pictures, a PNG or JPEG file.
+
+    Args:
+        data: a Dataset or a path to read.
+        output: the file.
+        count, pick, seed, classes, columns: as for `detkit.data.show`'s `choose` and `show`.
+        model: as for `load`; to pick the objects that its anchors don't match, and for the size of augmented views.
+        augment: show views as training gets them: "usual", or a pipeline whose `train.augment` is meant.
+
+    Returns:
+        The numbers of the pictures in the dataset.
+    """
+    from detkit.data import show as sheets
+    from detkit.visualize.sheet import save
+
+    dataset = _dataset(data)
+    measured = stats(dataset, model, show_progress=show_progress) if pick == "unmatched" else None
+    chosen = sheets.choose(dataset, count, pick, seed, classes, measured)
+    options = {"columns": columns, "show_progress": show_progress}
+    if augment is None:
+        save(sheets.show(dataset, chosen, **options), output)
+    else:
+        views = _views(dataset, augment, model, seed)
+        save(sheets.show_views(views, list(chosen), count, **options), output)
+    return list(chosen)
+
+
+def _views(dataset: Dataset, augment, model, seed: int):
+    """Views of a dataset as a pipeline asks for them."""
+    from detkit.data.show import views_of
+
+    plan = pipelines.Pipeline() if augment == "usual" else pipelines.load(Path(augment))
+    model = model or (None if augment == "usual" else plan.model.name)
+    if model is None:
+        return views_of(dataset, None, plan.train.augment, seed)
+    from detkit.detection.coverage import architecture
+
+    return views_of(dataset, architecture(model).resized, plan.train.augment, seed)
 
 
 def inspect(model, *, reset=(), classes=(), variables=False) -> str:

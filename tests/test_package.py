@@ -21,7 +21,7 @@ LONGEST = 450  # lines
 # From the top to the bottom: a room imports from itself and from rooms below it.
 ROOMS = (
     ("cli",),
-    ("api", "demo", "preflight"),
+    ("api", "demo", "preflight", "reporting"),
     ("studio",),
     ("inference",),
     ("training",),

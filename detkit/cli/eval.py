@@ -10,39 +10,50 @@ EXAMPLES = """
 \b
 Examples:
   detkit eval runs/ducky ducky/test.json
-  detkit eval hands voc/ --json metrics.json --results detections.json
-  detkit eval detections.json annotations.json
+  detkit eval runs/new test.json --against runs/old        is the new one better, or is it chance?
+  detkit eval hands voc/ --output hands-on-voc --results detections.json
+  detkit eval detections.json annotations.json             stored COCO results
 """
 
 
 @click.command(name="eval", epilog=EXAMPLES)
 @click.argument("model")
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers to this file.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), default="detkit-eval",
+    help="The directory for metrics.json and report.html.",
+)
+@click.option("--against", metavar="MODEL", help="Another model, or its COCO results, to compare with.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers to this file too.")
 @click.option("--results", type=click.Path(path_type=Path), help="Write the detections as COCO results to this file.")
 @click.option(
     "--score", type=click.FloatRange(0, 1), default=0.0,
     help="Leave out detections below this score. Above 0, AP is lower than the published kind.",
 )  # fmt: skip
-def eval(model: str, data: Path, json_file: Path | None, results: Path | None, score: float) -> None:
-    """Measure MODEL on DATA with the COCO metrics, class by class: boxes, and masks and keypoints where both have them.
+def eval(model, data, output, against, json_file, results, score) -> None:
+    """Measure MODEL on DATA: COCO metrics with intervals, by class, errors by cause, and the worst images to look at.
 
-    MODEL is a name of `detkit zoo list`, a model or run directory, or a COCO results file (then DATA is the
-    COCO annotation file it belongs to). DATA is a COCO JSON file or a Pascal VOC folder.
+    MODEL is a name of `detkit zoo list`, a model or run directory, the directory of a baseline, or a COCO results file
+    (then DATA is the COCO annotation file it belongs to). DATA is annotations in any format that detkit reads. Masks
+    and keypoints are measured too where both have them.
     """
-    if model.endswith(".json"):
-        from detkit.evaluation.coco import evaluate_files
+    from detkit import api
+    from detkit.data import read
+    from detkit.io import write_json
 
-        metrics = evaluate_files(data, model)
-    else:
-        from detkit import api
-        from detkit.data import read
-
-        dataset = read(data)
-        metrics = api.evaluate(api.load(model), dataset, results=results, score=score)
-    click.echo(metrics.table())
+    dataset = data if model.endswith(".json") else read(data)  # a wrong path is found before a model is loaded
+    first, second = (name if name is None or name.endswith(".json") else api.load(name) for name in (model, against))
+    summary = api.report(
+        first,
+        dataset,
+        output,
+        against=second,
+        results=results,
+        score=score,
+        title=f"{model} on {data}",
+    )
+    click.echo(summary.table())
     if json_file:
-        from detkit.io import write_json
-
-        write_json(json_file, metrics.to_json())
-        click.echo(f"\nNumbers written to {json_file}.")
+        write_json(json_file, summary.to_json())
+    written = [output / name for name in ("metrics.json", "report.html") if (output / name).is_file()]
+    click.echo("\nWritten: " + ", ".join(map(str, [*written, *filter(None, (json_file, results))])) + ".")

@@ -55,7 +55,7 @@ def evaluate(
     _check_kind(dataset, detections, kind)
     warnings = _class_warnings(dataset, detections) + _size_warnings(dataset, detections)
     truth, found = [], []
-    for image_id, index in enumerate(_evaluation_order(dataset)):
+    for image_id, index in enumerate(evaluation_order(dataset)):
         truth += objects.truth(dataset[index], image_id, kind)
         found += objects.found(dataset[index], detections[index], image_id, dataset.classes, kind)
     return _metrics(truth, found, dataset.classes, len(dataset), limits, warnings, kind)
@@ -146,7 +146,7 @@ def _metrics(truth, found, classes, images: int, max_detections, warnings, kind:
     )
 
 
-def _evaluation_order(dataset: Dataset) -> list[int]:
+def evaluation_order(dataset: Dataset) -> list[int]:
     """Indices by rising image id, pycocotools' order, which decides among equal scores."""
     ids = [example.image_id for example in dataset]
     by_id = all(isinstance(image_id, int) for image_id in ids)

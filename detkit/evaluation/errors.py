@@ -11,6 +11,14 @@ from detkit import boxes as box_math
 from detkit.evaluation.matches import Matches
 
 CAUSES = ("class", "localization", "both", "duplicate", "background", "missed")
+MEANING = {
+    "class": "objects called another class",
+    "localization": "boxes that fit badly",
+    "both": "another class and a bad box",
+    "duplicate": "objects found twice",
+    "background": "objects found where there are none",
+    "missed": "objects not found",
+}
 NEAR = 0.1  # IoU from which on a detection means an object
 
 

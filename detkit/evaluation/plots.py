@@ -33,11 +33,16 @@ def pr_curve(metrics: Metrics, path: str | Path) -> None:
     """
     if not metrics.pr_curves:
         raise DataError("There is no precision-recall curve to draw: no class has a ground truth box.")
-    figure, (axes,) = _figure(1, width=7, height=5.5)
+    _save(curves(metrics), path)
+
+
+def curves(metrics: Metrics):
+    """The figure of `pr_curve`."""
+    sheet, (axes,) = figure(1, width=7, height=5.5)
     few = len(metrics.pr_curves) <= _NAMED_CLASSES
     for n, (name, precision) in enumerate(metrics.pr_curves.items()):
         label = f"{name}  AP50 {metrics.per_class[name]['AP50']:.3f}" if few else None
-        style = {"color": _hue(n), "linewidth": 1.6} if few else {"color": "0.75", "linewidth": 0.8}
+        style = {"color": hue(n), "linewidth": 1.6} if few else {"color": "0.75", "linewidth": 0.8}
         axes.plot(RECALL_GRID, precision, label=label, **style)
     if len(metrics.pr_curves) > 1:
         mean = np.mean(list(metrics.pr_curves.values()), axis=0)
@@ -45,7 +50,7 @@ def pr_curve(metrics: Metrics, path: str | Path) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     axes.set_title(f"Precision and recall at IoU 0.5 ({metrics.images} images, {metrics.boxes} boxes)")
     axes.legend(frameon=False, fontsize=9)
-    _save(figure, path)
+    return sheet
 
 
 def training_curves(history: Sequence[Mapping] | str | Path, path: str | Path) -> None:
@@ -68,16 +73,16 @@ def training_curves(history: Sequence[Mapping] | str | Path, path: str | Path) -
     if not panels["loss"]:
         raise DataError("There is no loss to draw.", where=source, got=f"columns {', '.join(columns) or 'none'}")
     panels = {title: names for title, names in panels.items() if names}
-    figure, all_axes = _figure(len(panels), width=8, height=1.2 + 2.8 * len(panels))
+    sheet, all_axes = figure(len(panels), width=8, height=1.2 + 2.8 * len(panels))
     for axes, (title, names) in zip(all_axes, panels.items(), strict=True):
         for n, name in enumerate(names):
-            _line(axes, steps, columns[name], _hue(n), name, smooth=title == "loss")
+            _line(axes, steps, columns[name], hue(n), name, smooth=title == "loss")
         axes.set_ylabel(title)
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, fontsize=9)
     all_axes[-1].xaxis.get_major_locator().set_params(integer=True)
     all_axes[-1].set_xlabel("step")
-    _save(figure, path)
+    _save(sheet, path)
 
 
 def _line(axes, steps, values: np.ndarray, tint: str, name: str, smooth: bool) -> None:
@@ -121,26 +126,34 @@ def _value(cell) -> float:
         return float("nan")
 
 
-def _hue(n: int) -> str:
+def hue(n: int) -> str:
+    """A colour that shows on white, another for each number."""
     return "#{:02x}{:02x}{:02x}".format(*colour(_ON_WHITE[n % len(_ON_WHITE)]))
 
 
-def _figure(panels: int, width: float, height: float):
+def figure(panels: int, width: float, height: float):
+    """A matplotlib figure with plain panels below each other, and these."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    all_axes = figure.subplots(panels, sharex=True, squeeze=False)[:, 0]
+    sheet = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(sheet)
+    all_axes = sheet.subplots(panels, sharex=True, squeeze=False)[:, 0]
     for axes in all_axes:
         axes.grid(color="0.9", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    return figure, all_axes
+    return sheet, all_axes
 
 
-def _save(figure, path: str | Path) -> None:
-    encoded = io.BytesIO()
-    figure.savefig(encoded, format="png", dpi=120)
+def encoded(sheet) -> bytes:
+    """A figure as PNG."""
+    content = io.BytesIO()
+    sheet.savefig(content, format="png", dpi=120)
+    return content.getvalue()
+
+
+def _save(sheet, path: str | Path) -> None:
+    content = encoded(sheet)
     with atomic_write(path, "wb") as file:
-        file.write(encoded.getbuffer())
+        file.write(content)

@@ -72,7 +72,12 @@ def draw(
 
 
 def draw_truth(
-    image: np.ndarray, example: Example, classes: Sequence[str], skeleton: Sequence[tuple[int, int]] | None = None
+    image: np.ndarray,
+    example: Example,
+    classes: Sequence[str],
+    skeleton: Sequence[tuple[int, int]] | None = None,
+    *,
+    labels: bool = True,
 ) -> np.ndarray:
     """A copy of the image with the ground truth drawn on it: dashed boxes, names on dark ground.
 
@@ -81,6 +86,7 @@ def draw_truth(
         example: its annotation; crowd and difficult boxes are marked so, hidden keypoints are rings.
         classes: the class names.
         skeleton: as for `draw`.
+        labels: whether to write the class names.
 
     Returns:
         uint8 [H, W, 3] RGB.
@@ -99,9 +105,36 @@ def draw_truth(
         if example.keypoints is not None:
             visibility = example.keypoint_visibility[n]
             draw_keypoints(canvas, example.keypoints[n], visibility, skeleton, colour(class_id), width)
-        marks = [" (crowd)"] * bool(example.crowd[n]) + [" (difficult)"] * bool(example.difficult[n])
         _rectangle(canvas, box, colour(class_id), width, dashed=True)
-        _label(canvas, box, classes[class_id] + "".join(marks), ink(_DARK), _DARK)
+        if labels:
+            marks = [" (crowd)"] * bool(example.crowd[n]) + [" (difficult)"] * bool(example.difficult[n])
+            _label(canvas, box, classes[class_id] + "".join(marks), ink(_DARK), _DARK)
+    return canvas
+
+
+def draw_marks(image: np.ndarray, boxes, texts: Sequence[str], tints: Sequence, *, dashed=()) -> np.ndarray:
+    """A copy of the image with boxes of any colours and texts drawn on it, the later ones on top.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        boxes: float [N, 4], normalised yxyx.
+        texts: for each box what to write at it; nothing if it is empty.
+        tints: for each box its colour, (r, g, b) of 0..255.
+        dashed: which boxes are dashed, bool [N]; none by default.
+
+    Returns:
+        uint8 [H, W, 3] RGB.
+
+    Raises:
+        DataError: for an image of another type or shape, or a box that is not finite.
+    """
+    canvas = _canvas(image)
+    width = _line_width(canvas)
+    pixels = _pixels(np.asarray(boxes, np.float32).reshape(-1, 4), canvas)
+    for n, (box, text, tint) in enumerate(zip(pixels, texts, tints, strict=True)):
+        _rectangle(canvas, box, tint, width, dashed=len(dashed) > 0 and bool(dashed[n]))
+        if text:
+            _label(canvas, box, text, ink(tint), tint)
     return canvas
 
 

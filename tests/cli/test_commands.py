@@ -143,18 +143,31 @@ def test_eval_of_a_results_file(run, truth):
     Path("found.json").write_text(json.dumps([entry]))
     result = run("eval", "found.json", truth, "--json", "numbers.json")
     assert result.exit_code == 0, result.stderr
-    assert "AP50" in result.stdout and "Numbers written to numbers.json." in result.stdout
-    assert json.loads(Path("numbers.json").read_text())["AP"] == pytest.approx(1.0)
+    assert "AP50" in result.stdout and "95% intervals" in result.stdout
+    assert "Written: detkit-eval/metrics.json, detkit-eval/report.html, numbers.json." in result.stdout
+    numbers = json.loads(Path("numbers.json").read_text())
+    assert numbers["AP"] == pytest.approx(1.0)
+    assert numbers == json.loads(Path("detkit-eval/metrics.json").read_text())
+
+
+def test_eval_against_other_results(run, truth):
+    entry = {"image_id": 1, "category_id": 1, "bbox": [8, 8, 24, 24], "score": 0.9}
+    Path("a.json").write_text(json.dumps([entry]))
+    Path("b.json").write_text(json.dumps([entry | {"bbox": [9, 9, 20, 20]}]))
+    result = run("eval", "a.json", truth, "--against", "b.json")
+    assert result.exit_code == 0, result.stderr
+    assert "AP: A 1.000, B 0." in result.stdout and "don't say which is better" in result.stdout
 
 
 def test_eval_of_a_model(run, truth, recorded):
     recorded.replace("load", "the detector")
-    recorded.replace("evaluate", SimpleNamespace(table=lambda: "AP 0.5"))
-    result = run("eval", "hands", truth, "--results", "found.json", "--score", "0.1")
-    assert result.stdout == "AP 0.5\n"
-    name, (detector, dataset), options = recorded.calls[-1]
-    assert (name, detector, dataset.classes) == ("evaluate", "the detector", ("hand",))
-    assert options == {"results": Path("found.json"), "score": 0.1}
+    recorded.replace("report", SimpleNamespace(table=lambda: "AP 0.5"))
+    result = run("eval", "hands", truth, "--results", "found.json", "--score", "0.1", "-o", "here")
+    assert result.stdout == "AP 0.5\n\nWritten: found.json.\n"
+    name, (detector, dataset, output), options = recorded.calls[-1]
+    assert (name, detector, dataset.classes, output) == ("report", "the detector", ("hand",), Path("here"))
+    given = {name: options[name] for name in ("results", "score", "against")}
+    assert given == {"results": Path("found.json"), "score": 0.1, "against": None}
 
 
 def test_eval_of_missing_data(run, recorded):

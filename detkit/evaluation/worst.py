@@ -1,0 +1,93 @@
+"""The images on which a detector does worst, with what is right, wrong and missed drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detkit.evaluation.errors import CAUSES
+from detkit.evaluation.summary import Summary
+from detkit.visualize.draw import draw_marks
+
+if TYPE_CHECKING:
+    from detkit.data import Dataset
+
+RIGHT, WRONG, MISSED = (40, 160, 70), (215, 40, 40), (245, 190, 20)
+_TEXTS = 6  # of the surest wrong detections; more would cover each other
+_LONGEST = 640  # pixels, of a drawn image
+
+
+@dataclass(frozen=True, eq=False)
+class WorstImage:
+    """An image with many errors.
+
+    Attributes:
+        name: what the image is called.
+        picture: uint8 [H, W, 3]: right detections green, wrong ones red with their cause, missed objects dashed.
+        wrong, missed: how many there are.
+    """
+
+    name: str
+    picture: np.ndarray
+    wrong: int
+    missed: int
+
+
+def worst_images(summary: Summary, dataset: Dataset, order: list[int], most: int = 12) -> list[WorstImage]:
+    """The worst images, the worst first; those with no error are left out.
+
+    An image is the worse, the more objects are missed and the surer its wrong detections are. Detections below the best
+    score of all classes are left out.
+
+    Args:
+        summary: of the evaluation.
+        dataset: what was evaluated; its pictures are decoded.
+        order: the example of each of the evaluation's images.
+        most: how many images.
+    """
+    matches, best = summary.metrics.matches, summary.points[""]
+    shown = matches.score >= (best.score if best else 0)
+    wrong = matches.wrong[0] & shown
+    found = np.zeros(len(matches.truth_class), bool)
+    found[matches.truth[0][matches.correct[0] & shown]] = True
+    missed = matches.truth_counts & ~found
+    images = len(matches.objects)
+    badness = np.bincount(matches.image[wrong], matches.score[wrong], images)
+    badness += np.bincount(matches.truth_image[missed], minlength=images)
+    chosen = [n for n in np.argsort(-badness, kind="stable")[:most] if badness[n] > 0]
+    return [_drawn(summary, dataset, n, order[n], matches.correct[0] & shown, wrong, missed) for n in chosen]
+
+
+def _drawn(summary: Summary, dataset: Dataset, image: int, index: int, right, wrong, missed) -> WorstImage:
+    matches, example, classes = summary.metrics.matches, dataset[index], dataset.classes
+    rows = {name: np.flatnonzero(these & (matches.image == image)) for name, these in (("r", right), ("w", wrong))}
+    rows["w"] = rows["w"][np.argsort(matches.score[rows["w"]], kind="stable")]  # the surest on top
+    objects = np.flatnonzero(missed & (matches.truth_image == image))
+    boxes = [matches.boxes[rows["r"]], matches.truth_boxes[objects], matches.boxes[rows["w"]]]
+    texts = [""] * len(rows["r"]) + [f"missed {classes[k]}" for k in matches.truth_class[objects]]
+    texts += [""] * (len(rows["w"]) - _TEXTS) + [_text(summary, n, classes) for n in rows["w"][-_TEXTS:]]
+    counts = [len(rows["r"]), len(objects), len(rows["w"])]
+    tints = [tint for tint, count in zip((RIGHT, MISSED, WRONG), counts, strict=True) for _ in range(count)]
+    dashed = np.repeat([False, True, False], counts)
+    pixels = np.concatenate(boxes)
+    corners = np.concatenate([pixels[:, [1, 0]], pixels[:, [1, 0]] + pixels[:, [3, 2]]], axis=1)
+    picture = draw_marks(_shrunk(example.pixels()), corners / np.tile(example.size, 2), texts, tints, dashed=dashed)
+    name = getattr(example.image, "name", example.label)
+    return WorstImage(str(name), picture, counts[2], counts[1])
+
+
+def _text(summary: Summary, n: int, classes) -> str:
+    matches = summary.metrics.matches
+    return f"{CAUSES[summary.errors.cause[n]]}: {classes[matches.class_id[n]]} {matches.score[n]:.2f}"
+
+
+def _shrunk(pixels: np.ndarray) -> np.ndarray:
+    from PIL import Image
+
+    scale = _LONGEST / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))

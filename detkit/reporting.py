@@ -1,0 +1,124 @@
+"""What is to be said of a model on a dataset: metrics.json, report.html and the detections, in one directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from detkit import data as datasets
+from detkit.data.dataset import Dataset
+from detkit.detections import Detections
+from detkit.errors import ConfigError, DetkitError
+from detkit.evaluation import coco
+from detkit.evaluation.metrics import Metrics
+from detkit.evaluation.report import write_report
+from detkit.evaluation.results import read_results
+from detkit.evaluation.summary import Summary, summarise
+from detkit.evaluation.worst import worst_images
+from detkit.inference.sinks import coco_entries
+from detkit.io import make_directory, write_json
+from detkit.progress import progress
+
+
+class Evaluated(NamedTuple):
+    """A dataset, what was found in each of its pictures, and the numbers."""
+
+    dataset: Dataset
+    found: Sequence[Detections]
+    metrics: Metrics
+
+
+def report(
+    model,
+    data,
+    output="detkit-eval",
+    *,
+    against=None,
+    results=None,
+    score: float = 0.0,
+    seed: int = 0,
+    title: str = "Evaluation",
+    show_progress=None,
+) -> Summary | Metrics:
+    """Evaluates a model, and writes `metrics.json` and `report.html`, which needs nothing else, into a directory.
+
+    Args:
+        model: a detector, or the path of COCO results (JSON).
+        data: a Dataset; for results the path of the annotation file that they belong to.
+        output: the directory.
+        against: another detector, or for results other results, to compare with: B in what is said of the two.
+        results: a file for the detections of a detector, as COCO results.
+        score: leave out detections below it.
+        seed: decides the bootstrap samples.
+        title: the heading of the report.
+
+    Returns:
+        The summary; the metrics alone, and no report, if boxes are not what was evaluated.
+
+    Raises:
+        DataError: if model and data have no class in common, or one of the files is not what it should be.
+        ConfigError: if the directory can't be written.
+    """
+    if against is not None and isinstance(model, (str, Path)) != isinstance(against, (str, Path)):
+        fix = "Compare two models, or the COCO results of two: detkit eval --results writes them."
+        raise ConfigError("A model can't be compared with stored results.", fix=fix)
+    folder = make_directory(output)
+    first = _evaluated(model, data, results, score, show_progress)
+    if first.metrics.kinds[0] != "boxes":
+        write_json(folder / "metrics.json", first.metrics.to_json())
+        return first.metrics
+    other = None if against is None else _evaluated(against, data, None, score, show_progress).metrics
+    summary = summarise(first.metrics, first.dataset, first.found, other, seed)
+    write_json(folder / "metrics.json", summary.to_json())
+    write_report(folder / "report.html", summary, _worst(summary, first.dataset), title)
+    return summary
+
+
+def detect_all(detector, dataset: Dataset, results=None, score: float = 0.0, show_progress=None) -> list[Detections]:
+    """What a detector finds in each picture of a dataset; written as COCO results if a file for them is given."""
+    stream = detector.detect_stream(example.pixels() for example in dataset)
+    stream = progress(stream, total=len(dataset), description="evaluate", show=show_progress)
+    found = [each.above(score) for each in stream]
+    if results is not None:
+        known = dict(zip(dataset.classes, dataset.label_ids, strict=True))
+        ids = [known.get(name, -1) for name in detector.classes]
+        pairs = zip(found, dataset, strict=True)
+        write_json(results, [entry for each, example in pairs for entry in coco_entries(each, ids, example.image_id)])
+    return found
+
+
+def _evaluated(model, data, results, score: float, show_progress) -> Evaluated:
+    if isinstance(model, (str, Path)):
+        return _of_results(Path(model), data, score)
+    found = detect_all(model, data, results, score, show_progress)
+    return Evaluated(data, found, coco.evaluate_all(data, found))
+
+
+def _of_results(path: Path, annotations, score: float) -> Evaluated:
+    """Of stored results. The numbers are those of the files, the dataset is what can be read of them."""
+    metrics = coco.evaluate_files(annotations, path)
+    if metrics.kinds[0] != "boxes":
+        return Evaluated(Dataset((), ()), (), metrics)
+    dataset = _with_pictures(annotations, metrics.images)
+    found = [each.above(score) for each in read_results(path, dataset)]
+    return Evaluated(dataset, found, metrics)
+
+
+def _with_pictures(annotations, images: int) -> Dataset:
+    """The dataset of an annotation file with so many images, whose pictures need not be there."""
+    dataset = datasets.read(annotations, format="coco", strict=False)
+    if len(dataset) == images:
+        return dataset
+    return datasets.read(annotations, format="coco", images=False, strict=False)
+
+
+def _worst(summary: Summary, dataset: Dataset) -> list:
+    """The worst images; none if the pictures can't be had."""
+    order = coco.evaluation_order(dataset)
+    if len(order) != summary.metrics.images:
+        return []
+    try:
+        return worst_images(summary, dataset, order)
+    except DetkitError:
+        return []
