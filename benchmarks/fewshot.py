@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from detkit import data as datasets
-from detkit.data import batches, synthesize
+from detkit.data import batches
+from detkit.data.synthesis import boats
 from detkit.pipeline.pipeline import Pipeline
 
 
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--tune", choices=("heads", "towers", "neck"), default="heads")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        train = datasets.read(arguments.data) if arguments.data else synthesize.few_shot_set(folder, test=1)[0]
+        train = datasets.read(arguments.data) if arguments.data else boats.few_shot_set(folder, test=1)[0]
         measured = {cache: run(arguments.model, train, cache, arguments) for cache in ("on", "off")}
     for cache, (seconds, _) in measured.items():
         print(f"cache {cache:<4}" + "".join(f"{name} {value:8.3f} s   " for name, value in seconds.items()))

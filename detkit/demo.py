@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from detkit import api, io
-from detkit.data import synthesize
+from detkit.data.synthesis import boats
 from detkit.visualize.draw import draw, draw_truth
 from detkit.visualize.sheet import contact_sheet, save
 
@@ -27,7 +27,7 @@ def demo(output, seed: int = 0) -> str:
         ConfigError: if the directory can't be written.
     """
     output = io.make_directory(output)
-    train, test = synthesize.few_shot_set(output / "photos", seed=seed)
+    train, test = boats.few_shot_set(output / "photos", seed=seed)
     run = api.finetune("hands", train, test=test, output=output / "run", steps=STEPS, seed=seed, overwrite=True)
     clip = output / "clip.mp4"
     _write_clip(clip, seed)
@@ -44,7 +44,7 @@ def _write_clip(path: Path, seed: int) -> None:
     from detkit.inference.video_sink import video
 
     with video(path, RATE) as write:
-        for index, (picture, _) in enumerate(synthesize.clip(seed=seed, frames=FRAMES)):
+        for index, (picture, _) in enumerate(boats.clip(seed=seed, frames=FRAMES)):
             write(Frame(path, picture, index, index / RATE), None, picture)
 
 

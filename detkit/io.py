@@ -62,7 +62,8 @@ def atomic_write(path, mode: str = "w"):
     path = Path(path)
     make_directory(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    # What UTF-8 can't hold, such as file names in another encoding, is escaped; in JSON that means the same.
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n", "errors": "backslashreplace"}
     try:
         with open(temporary, mode, **text) as file:
             yield file
@@ -91,13 +92,23 @@ def read_json(path):
         DataError: if there is no such file, it is a directory or empty, or it isn't JSON; the message then
             has the line and the column.
     """
+    return parse_json(json_text(path), path)
+
+
+def json_text(path) -> str:
+    """What stands in a JSON file; DataError if there is no such file, or nothing in it."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError("Can't read this JSON file.", **unreadable(path, error)) from error
-    if not text.strip():
+    if not text or text.isspace():
         raise DataError("The file is empty.", where=path, expected="JSON", fix="Export or download it again.")
+    return text
+
+
+def parse_json(text: str, path):
+    """The value in the text of a JSON file; DataError with line and column if it isn't JSON."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from pycocotools import mask as coco_masks
 
 from detkit.errors import DataError
 
+_AT_ONCE = 2000
 _FIX = "Draw the outline again, or delete the segmentation."
 
 
@@ -34,6 +36,41 @@ def check(segmentation, size: tuple[int, int]) -> None:
         _refuse(what, segmentation, "[[x, y, x, y, ...], ...]", fix)
     for polygon in segmentation:
         _check_polygon(polygon, size)
+
+
+def plain(segmentations: Sequence, sizes: np.ndarray) -> np.ndarray:
+    """Which of many segmentations are polygons that `check` lets pass, bool [N], told quickly.
+
+    Args:
+        segmentations: None for an object without one, of which False is told, as of run lengths.
+        sizes: [N, 2], (height, width) of each one's picture.
+    """
+    found = np.zeros(len(segmentations), bool)
+    for start in range(0, len(segmentations), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        numbers = [i for i, value in enumerate(segmentations[part], start) if type(value) is list]
+        found[numbers] = _all_inside([segmentations[i] for i in numbers], sizes[numbers])
+    return found
+
+
+def _all_inside(segmentations: list[list], sizes: np.ndarray) -> np.ndarray:
+    """Which have only polygons inside their picture; none if any of them holds anything but lists of numbers."""
+    polygons = list(chain.from_iterable(segmentations))
+    if set(map(type, polygons)) != {list}:
+        return np.zeros(len(segmentations), bool)
+    counts, lengths = ([len(each) for each in every] for every in (segmentations, polygons))
+    odd = min(counts) == 0 or min(lengths) < 6 or any(length % 2 for length in lengths)
+    if odd or set(map(type, chain.from_iterable(polygons))) - {int, float}:
+        return np.zeros(len(segmentations), bool)
+    try:
+        points = np.fromiter(chain.from_iterable(polygons), np.float64, sum(lengths)).reshape(-1, 2)
+    except OverflowError:  # a whole number of hundreds of digits
+        return np.zeros(len(segmentations), bool)
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]) // 2
+    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)  # [polygons, 2] x, y
+    sides = np.repeat(np.asarray(sizes)[:, ::-1], counts, 0)
+    inside = ((low < sides) & (high > 0) & (low >= -sides) & (high <= 2 * sides)).all(-1)  # false for NaN
+    return np.logical_and.reduceat(inside, np.concatenate([[0], np.cumsum(counts)[:-1]]))
 
 
 def _refuse(what: str, got, expected: str, fix: str = _FIX):

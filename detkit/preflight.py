@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from detkit import data as datasets
-from detkit.data.problems import Problem
+from detkit.data.checks import INPUT_SIZE, check_all
+from detkit.data.formats import yolo_files
+from detkit.data.problems import Problem, problem_of
 from detkit.errors import DetkitError
+from detkit.pipeline import od_config
 from detkit.pipeline import pipeline as pipelines
+from detkit.zoo.catalogue import find
+from detkit.zoo.source import locate
 
 
 def check(target: Path, overrides=()) -> list[Problem]:
@@ -17,19 +22,39 @@ def check(target: Path, overrides=()) -> list[Problem]:
         target: a YAML pipeline, a pipeline.config, a model or run directory, or annotations.
         overrides: of the pipeline.
     """
-    if target.suffix in (".yaml", ".yml") or (target.suffix == ".config" and target.is_file()):
+    config = target.suffix == ".config" and target.is_file()
+    # The data.yaml of a YOLO dataset has the suffix of a pipeline.
+    if config or (target.suffix in (".yaml", ".yml") and yolo_files.why_no_description(target)):
         return _pipeline(target, overrides)
     if (target / "pipeline.config").is_file():
         return _model(str(target))
     return datasets.check(target)
 
 
+def input_size(model: str) -> int:
+    """The longer side in pixels of what a model reads; nothing is downloaded.
+
+    Args:
+        model: as for `detkit.load`.
+
+    Raises:
+        ConfigError: if there is no such model.
+    """
+    if not Path(model).exists():
+        return max(find(str(model)).input_size or (INPUT_SIZE,))
+    resizer = od_config.meta_architecture(locate(model).config).image_resizer
+    if resizer.fixed_shape_resizer:
+        return max(resizer.fixed_shape_resizer.height, resizer.fixed_shape_resizer.width)
+    aspect = resizer.keep_aspect_ratio_resizer
+    return aspect.max_dimension if aspect else INPUT_SIZE
+
+
 def _pipeline(path: Path, overrides) -> list[Problem]:
     try:
         plan = pipelines.load(path, overrides)
     except DetkitError as error:
-        return [_problem(error, str(path))]
-    problems, train = [], None
+        return [problem_of(error) if error.where else problem_of(error, file=str(path))]
+    problems, sets = [], []
     for name in ("train", "val", "test"):
         source = getattr(plan.data, name)
         if source is None:
@@ -37,25 +62,22 @@ def _pipeline(path: Path, overrides) -> list[Problem]:
                 fix = "Give it: --set data.train=PATH."
                 problems.append(Problem("error", "The pipeline names no training data.", file=str(path), fix=fix))
             continue
-        problems += datasets.check(source, plan.data.format, plan.data.images)
-        if name == "train":
-            train = _read(source, plan.data)
-    return problems + _model(plan.model.name, plan, train)
-
-
-def _read(source, settings):
-    """The training data, or None if it is too broken to be read; then the check has said why."""
+        try:
+            options = dict(strict=False, label_map=plan.data.label_map)
+            sets.append((name, datasets.read(source, plan.data.format, plan.data.images, **options)))
+        except DetkitError as error:
+            problems.append(problem_of(error))
     try:
-        return datasets.read(source, settings.format, settings.images, strict=False)
-    except DetkitError:
-        return None
+        size = input_size(plan.model.name)
+    except DetkitError:  # what is wrong with the model is told below
+        size = INPUT_SIZE
+    return problems + check_all(sets, size) + _model(plan.model.name, plan, dict(sets).get("train"))
 
 
 def _model(name: str, plan=None, train=None) -> list[Problem]:
     """Whether the model can be built and its checkpoint covers it; what would be tuned, and the cache's size."""
     from detkit.detection import load
     from detkit.training.selection import choose
-    from detkit.zoo.source import locate
 
     try:
         source = locate(name, plan.model.checkpoint if plan else None)
@@ -70,11 +92,6 @@ def _model(name: str, plan=None, train=None) -> list[Problem]:
         )
         selection = choose(detector, plan.train.tune)
     except DetkitError as error:
-        return [_problem(error, name)]
+        return [problem_of(error) if error.where else problem_of(error, file=name)]
     text = f"{len(report.restored)} variables restored, {len(report.reset)} reset; {selection.text.splitlines()[-1]}"
     return [Problem("info", "The checkpoint fits.", file=name, got=text)]
-
-
-def _problem(error: DetkitError, where: str) -> Problem:
-    parts = {name: None if getattr(error, name) is None else str(getattr(error, name)) for name in ("got", "expected")}
-    return Problem("error", error.what, file=str(error.where or where), fix=error.fix, **parts)

@@ -47,10 +47,10 @@ def copy(model, tmp_path):
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """The path of two synthetic photos' annotations."""
-    from detkit.data import synthesize
+    from detkit.data.synthesis import boats
 
     folder = tmp_path_factory.mktemp("photos")
-    synthesize.few_shot_set(folder, train=2, test=1, size=(60, 80))
+    boats.few_shot_set(folder, train=2, test=1, size=(60, 80))
     return folder / "train.json"
 
 
@@ -247,6 +247,13 @@ def test_all_problems_of_a_pipeline_at_once(pipeline, copy, photos, tmp_path):
     found = detkit.api.check(pipeline, [f"model={copy}", f"data.train={bad}", "data.test=/nowhere.json"])
     text = "\n".join(str(problem) for problem in found if problem.severity == "error")
     assert "77" in text and "/nowhere.json" in text and "No checkpoint here." in text
+
+
+def test_pictures_that_train_and_test_share(pipeline, photos):
+    found = detkit.api.check(pipeline, [f"data.test={photos}"])
+    assert {problem.what for problem in found if problem.severity == "warning"} == {
+        "A picture of test is in train as well."
+    }
 
 
 def test_a_misspelled_key_is_a_problem(pipeline):

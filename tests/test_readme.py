@@ -109,17 +109,17 @@ def workshop(tmp_path_factory) -> Path:
     """The directory in which the pages' commands find what they name."""
     from PIL import Image
 
-    from detkit.data import synthesize
+    from detkit.data.synthesis import boats
     from detkit.inference.sources import Frame
     from detkit.inference.video_sink import video
 
     folder = tmp_path_factory.mktemp("workshop")
     for name in ("photos", "ducky"):
-        synthesize.few_shot_set(folder / name, train=3, test=2, size=(120, 160))
+        boats.few_shot_set(folder / name, train=3, test=2, size=(120, 160))
     shutil.copy(folder / "ducky/test.json", folder / "ducky/test_reflections_ignored.json")
     Image.open(folder / "photos/test/test_00.jpg").save(folder / "photo.jpg")
     with video(folder / "walk.mp4", Fraction(10)) as write:
-        for index, (picture, _) in enumerate(synthesize.clip(frames=4, size=(120, 160))):
+        for index, (picture, _) in enumerate(boats.clip(frames=4, size=(120, 160))):
             write(Frame(folder / "walk.mp4", picture, index, Fraction(index, 10)), None, picture)
     shutil.copytree(ROOT / "pipelines", folder / "pipelines")
     shutil.copytree(ROOT / "detkit/zoo/bundled/hands", folder / "my_model")
@@ -205,8 +205,10 @@ def parse(monkeypatch):
     """Parses `detkit ARGUMENTS` with the real commands, but runs none of them."""
 
     def disarm(command):
-        for child in getattr(command, "commands", {}).values():
-            disarm(child)
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                disarm(command.get_command(context, name))
         monkeypatch.setattr(command, "callback", lambda **options: None)
 
     for name in main.list_commands(None):

@@ -12,6 +12,7 @@ Examples:
   detkit check ducky/train.json
   detkit check mine.yaml --set data.train=photos/train.json
   detkit check runs/ducky
+  detkit check yolo/data.yaml
 """
 
 
@@ -24,8 +25,9 @@ Examples:
 def check(target: Path, overrides: tuple[str, ...]) -> None:
     """Find every problem before anything is run.
 
-    All in one pass: each problem with its place, what was found and expected, and what to do next. Exit code
-    1 if there is an error among them.
+    All in one pass: each problem with its place, what was found and expected, and what to do next. Of a pipeline,
+    its data, its model, and pictures that training and test data share; `detkit data check` knows more of data alone.
+    Exit code 1 if there is an error among the problems, 0 if there are only warnings and notes.
     """
     from detkit import api
     from detkit.data.problems import format_problems

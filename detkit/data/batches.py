@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -11,185 +12,171 @@ from typing import NamedTuple
 import numpy as np
 
 from detkit import masks as mask_math
-from detkit.data.augment import UNCHANGED, Geometry, augment, mirrored_order
+from detkit.data.augmentation import od_augmentation
+from detkit.data.augmentation.moving import unvaried
+from detkit.data.augmentation.recipe import augmented
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
+from detkit.data.sample import CutMask, Sample, View
 from detkit.errors import DataError
+from detkit.pipeline.augment import Augment
 
 PIXELS_KEPT = 256 * 2**20  # bytes of decoded photos that stay in memory
-MASK_SIDE = 112  # cells of a mask, over its box
-
-
-class View(NamedTuple):
-    """A photo as the model gets it.
-
-    Attributes:
-        image: uint8 [h, w, 3].
-        boxes: float32 [N, 4], normalised yxyx.
-        class_ids: int32 [N].
-        weights: float32 [N], 0 for an object that counts neither for nor against.
-        seed: differs from view to view; 0..2**31 - 1.
-        masks: uint8 [N, S, S] of 0..255, each stretched over its own box, or None; empty for an object without.
-        keypoints: float32 [N, K, 2], normalised (y, x), or None.
-        keypoint_weights: float32 [N, K], 0 for what is not labelled or not in the view, or None.
-    """
-
-    image: np.ndarray
-    boxes: np.ndarray
-    class_ids: np.ndarray
-    weights: np.ndarray
-    seed: int = 0
-    masks: np.ndarray | None = None
-    keypoints: np.ndarray | None = None
-    keypoint_weights: np.ndarray | None = None
 
 
 class Views:
     """Views of a dataset's photos; the same number always gives the same view.
+
+    `view(index, number)` is random access, and several threads may call it at once: other kinds of batches are built
+    on it. A view has the size that the model reads where there is augmentation; without, and where all of it is the OD
+    API's, it has that of its photo. For classification ask for "labels" and take `View.image` and `View.labels`; for
+    segmentation ask for "semantic".
 
     Args:
         dataset: the photos.
         size_of: (height, width) of a photo -> that of the view (the model's own resize).
         augmentation: a `detkit.pipeline.settings.Augment`, or None for the photos as they are.
         seed: with the photo's index and the view's number, decides the view.
-        wants: what views shall have beside boxes, of "masks" and "keypoints". An object without a mask counts neither
-            for nor against where masks are wanted.
+        wants: what views shall have beside boxes, of "masks", "keypoints", "semantic" and "labels". An object without
+            a mask counts neither for nor against where masks are wanted. Where class maps or labels are learnt, a
+            dataset may have no boxes. A picture that has no labels of its own has the classes of its boxes.
 
     Raises:
         DataError: if there is nothing to learn from.
     """
 
     def __init__(self, dataset: Dataset, size_of: Callable, augmentation=None, seed: int = 0, wants=()):
-        if not any(len(example) for example in dataset):
-            raise DataError(
-                "There is no box in the training data.",
-                where=dataset.name,
-                got=f"{len(dataset)} images without objects",
-                fix="Label at least one object; `detkit check` shows what was read.",
-            )
         _check_wants(dataset, wants)
         self.dataset, self.augmentation, self.seed, self.wants = dataset, augmentation, seed, tuple(wants)
-        self._size_of, self._photos, self._bytes = size_of, OrderedDict(), 0
-        self._mirrored = mirrored_order(dataset.keypoint_names) or slice(None)
+        self._size_of, self._photos = size_of, _Photos(dataset, self._uses_masks(), "semantic" in self.wants)
+        self._swaps = mirrored_order(dataset.keypoint_names) or slice(None)
+        # Its options make the photo, and the model's own resize the input.
+        self._as_in_od_api = bool(augmentation and augmentation.od_api) and augmentation == Augment(
+            od_api=augmentation.od_api
+        )
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def view(self, index: int, number: int = 0) -> View:
         """View `number` of photo `index`."""
-        return self._view(index, number)._replace(seed=_seed(self.seed, index, number))
+        view = self._view(index, number)
+        masks = view.masks if "masks" in self.wants else None
+        return view._replace(seed=self.seed_of(index, number), masks=masks)
+
+    def seed_of(self, index: int, number: int) -> int:
+        """The seed that comes with a view."""
+        return _seed(self.seed, index, number)
 
     def _view(self, index: int, number: int) -> View:
         if self.augmentation is None:
-            return self._objects(index, self._decode(index), UNCHANGED)
+            return unvaried(self._sample(index))
         rng = np.random.default_rng([self.seed, index, number])
-        size = self._size_of(self._decode(index).shape[:2])
-        if rng.random() >= self.augmentation.mosaic:
-            return self._vary(index, size, rng)
-        return self._mosaic(index, size, rng)
+        steps = self.augmentation.od_steps
 
-    def _vary(self, index: int, size, rng) -> View:
-        """A random view of a photo at the given size."""
-        image, geometry = augment(self._decode(index), self.dataset[index].boxes, self.augmentation, size, rng)
-        return self._objects(index, image, geometry)
+        def load(photo: int) -> Sample:
+            sample = self._sample(photo)
+            return od_augmentation.apply(sample, steps, rng) if steps else sample
 
-    def _objects(self, index: int, image: np.ndarray, geometry: Geometry) -> View:
-        """A view with the objects of a photo where the geometry moves them; those that are out of it are left out."""
-        example = self.dataset[index]
-        boxes, weights = (example.boxes, 1.0) if geometry is UNCHANGED else geometry.boxes(example.boxes)
-        weights = np.where(example.crowd | example.difficult, np.minimum(weights, 0.0), weights).astype(np.float32)
-        here = np.flatnonzero(weights >= 0)
-        view = View(image, boxes[here], example.class_ids[here], weights[here])
+        if self._as_in_od_api:
+            return unvaried(load(index))
+        size = tuple(self._size_of(self.dataset[index].size))
+        return augmented(load, index, len(self), self.augmentation, size, rng, self._swaps)
+
+    def _uses_masks(self) -> bool:
+        """Whether masks decide what views look like, also where they are not learnt."""
+        options = self.augmentation
+        shapes = options is not None and (options.rotate or options.cutout or options.copy_paste)
+        return "masks" in self.wants or (bool(shapes) and self.dataset.has_masks)
+
+    def _sample(self, index: int) -> Sample:
+        """A photo with all that is wanted of it."""
+        example, photo = self.dataset[index], self._photos[index]
+        counts = ~(example.crowd | example.difficult)
         if "masks" in self.wants:
-            view = self._with_masks(view, index, here, geometry)
+            counts &= np.array([mask is not None for mask in photo.masks], bool)
+        weights = counts.astype(np.float32)
+        sample = Sample(photo.pixels, example.boxes, example.class_ids, weights, photo.masks, semantic=photo.semantic)
         if "keypoints" in self.wants:
-            view = self._with_keypoints(view, example, here, geometry)
-        return view
-
-    def _with_masks(self, view: View, index: int, here: np.ndarray, geometry: Geometry) -> View:
-        cut, shape = self._load(index).masks, self.dataset[index].size
-        original = geometry.original(view.boxes) * np.tile(shape, 2)
-        stretched = np.zeros((len(here), MASK_SIDE, MASK_SIDE), np.uint8)
-        for row, number in enumerate(here):
-            if cut[number] is not None:
-                mask, corner = cut[number]
-                stretched[row] = mask_math.stretch(mask, original[row] - np.tile(corner, 2), MASK_SIDE)
-        known = [cut[number] is not None for number in here]
-        if geometry.mirrored:
-            stretched = stretched[:, :, ::-1]
-        return view._replace(masks=stretched, weights=view.weights * np.array(known, np.float32))
-
-    def _with_keypoints(self, view: View, example: Example, here: np.ndarray, geometry: Geometry) -> View:
-        if example.keypoints is None:
-            keypoints = np.zeros((len(here), self.dataset.keypoint_count, 2), np.float32)
-            return view._replace(keypoints=keypoints, keypoint_weights=keypoints[..., 0])
-        keypoints, inside = geometry.keypoints(example.keypoints[here])
-        weights = ((example.keypoint_visibility[here] > 0) & inside).astype(np.float32)
-        if geometry.mirrored:
-            keypoints, weights = keypoints[:, self._mirrored], weights[:, self._mirrored]
-        return view._replace(keypoints=keypoints, keypoint_weights=weights)
-
-    def _mosaic(self, index: int, size, rng) -> View:
-        """Four views, the first of photo `index`, side by side around a random point (Bochkovskiy et al., 2020)."""
-        row, column = (int(n * rng.uniform(0.35, 0.65)) for n in size)
-        corners = [(0, 0), (0, column), (row, 0), (row, column)]
-        tiles = [(row, column), (row, size[1] - column), (size[0] - row, column), (size[0] - row, size[1] - column)]
-        photos = [index, *rng.integers(0, len(self), 3)]
-        order = rng.permutation(4)
-        image = np.empty((*size, 3), np.uint8)
-        parts = []
-        for photo, place in zip(photos, order, strict=True):
-            (top, left), tile = corners[place], tiles[place]
-            view = self._vary(int(photo), tile, rng)
-            image[top : top + tile[0], left : left + tile[1]] = view.image
-            parts.append(_placed(view, (top, left), tile, size))
-        names = [name for name in View._fields[1:] if name != "seed" and getattr(parts[0], name) is not None]
-        return View(image, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
-
-    def _decode(self, index: int) -> np.ndarray:
-        return self._load(index).pixels
-
-    def _load(self, index: int) -> _Photo:
-        if index in self._photos:
-            self._photos.move_to_end(index)
-            return self._photos[index]
-        example = self.dataset[index]
-        photo = _Photo(example.pixels(), _cut_masks(example) if "masks" in self.wants else None)
-        self._photos[index], self._bytes = photo, self._bytes + photo.nbytes
-        while self._bytes > PIXELS_KEPT and len(self._photos) > 1:
-            self._bytes -= self._photos.popitem(last=False)[1].nbytes
-        return photo
+            sample = sample._replace(**_keypoints(example, self.dataset.keypoint_count))
+        return sample._replace(labels=labels_of(example)) if "labels" in self.wants else sample
 
 
 class _Photo(NamedTuple):
-    """A decoded photo, and if they are wanted the masks of its objects: (bool [h, w], its first row and column)."""
+    """A decoded photo, and if they are used the masks of its objects and the class of each pixel."""
 
     pixels: np.ndarray
-    masks: list | None
+    masks: tuple[CutMask | None, ...] | None
+    semantic: np.ndarray | None
 
     @property
     def nbytes(self) -> int:
-        return self.pixels.nbytes + sum(each[0].nbytes for each in self.masks or () if each is not None)
+        masks = sum(mask.inside.nbytes for mask in self.masks or () if mask is not None)
+        return self.pixels.nbytes + masks + (0 if self.semantic is None else self.semantic.nbytes)
 
 
-def _cut_masks(example: Example) -> list:
-    """The mask of each object, cut to the whole pixels around its box, with its first row and column; or None."""
+class _Photos:
+    """The decoded photos of a dataset, of which those used last stay in memory; any thread may ask."""
+
+    def __init__(self, dataset: Dataset, masks: bool, semantic: bool):
+        self._dataset, self._masks, self._semantic = dataset, masks, semantic
+        self._kept: OrderedDict[int, _Photo] = OrderedDict()
+        self._bytes, self._lock = 0, threading.Lock()
+
+    def __getitem__(self, index: int) -> _Photo:
+        with self._lock:
+            if index in self._kept:
+                self._kept.move_to_end(index)
+                return self._kept[index]
+        photo = self._decode(self._dataset[index])  # two threads may do that at once, to the same end
+        with self._lock:
+            if index not in self._kept:
+                self._kept[index], self._bytes = photo, self._bytes + photo.nbytes
+            while self._bytes > PIXELS_KEPT and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        return photo
+
+    def _decode(self, example: Example) -> _Photo:
+        masks = _cut_masks(example) if self._masks else None
+        return _Photo(example.pixels(), masks, example.semantic() if self._semantic else None)
+
+
+def _cut_masks(example: Example) -> tuple[CutMask | None, ...]:
+    """The mask of each object, cut to the whole pixels around its box, or None."""
     pixels = example.boxes * np.tile(example.size, 2)
     cut = []
     for box, segmentation in zip(pixels, example.segmentations or [None] * len(pixels), strict=True):
         top, left, bottom, right = *np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int)
         mask = None if segmentation is None else mask_math.decode(segmentation, example.size)
-        cut.append(None if mask is None else (mask[top:bottom, left:right].copy(), (top, left)))
-    return cut
+        cut.append(None if mask is None else CutMask(mask[top:bottom, left:right].copy(), top, left))
+    return tuple(cut)
 
 
-def _placed(view: View, corner, tile, size) -> View:
-    """A view of the size of a tile, in the coordinates of the view of which the tile is a part."""
-    boxes = (view.boxes * np.tile(tile, 2) + np.tile(corner, 2)) / np.tile(size, 2)
-    view = view._replace(boxes=boxes.astype(np.float32))
-    if view.keypoints is None:
-        return view
-    return view._replace(keypoints=((view.keypoints * tile + corner) / size).astype(np.float32))
+def _keypoints(example: Example, count: int) -> dict[str, np.ndarray]:
+    if example.keypoints is None:
+        nothing = np.zeros((len(example), count, 2), np.float32)
+        return {"keypoints": nothing, "keypoint_weights": nothing[..., 0]}
+    inside = ((example.keypoints >= 0) & (example.keypoints <= 1)).all(-1)
+    weights = ((example.keypoint_visibility > 0) & inside).astype(np.float32)
+    return {"keypoints": example.keypoints, "keypoint_weights": weights}
+
+
+def labels_of(example: Example) -> np.ndarray:
+    """The classes of a picture as a whole, int32 [L], rising; those of its boxes where it has none of its own."""
+    return example.image_labels if len(example.image_labels) else np.unique(example.class_ids)
+
+
+def mirrored_order(names: tuple[str, ...]) -> list[int]:
+    """Which keypoint each one is called in a mirrored view: left and right in the names change places."""
+    other = {"left": "right", "right": "left"}
+
+    def exchange(match: re.Match) -> str:
+        word = match.group()
+        changed = other[word.lower()]
+        return changed.upper() if word.isupper() else changed.title() if word.istitle() else changed
+
+    twins = [re.sub("left|right", exchange, name, flags=re.IGNORECASE) for name in names]
+    return [names.index(twin) if twin in names else i for i, twin in enumerate(twins)]
 
 
 def _seed(*numbers: int) -> int:
@@ -197,15 +184,40 @@ def _seed(*numbers: int) -> int:
 
 
 def _check_wants(dataset: Dataset, wants) -> None:
-    for name, there in (("masks", dataset.has_masks), ("keypoints", dataset.has_keypoints)):
-        if name in wants and not there:
-            raise DataError(
-                f"This model learns {name}, and the training data has none.",
-                where=dataset.name,
-                got=f"{len(dataset)} images with boxes only",
-                expected="COCO annotations with " + ("a segmentation" if name == "masks" else "keypoints"),
-                fix=f"Annotate the {name}, or fine-tune a model that finds boxes only (`detkit zoo list`).",
-            )
+    missing = [name for name in wants if not _LEARNT[name][0](dataset)]
+    if missing:
+        _, kind, expected, fix = _LEARNT[missing[0]]
+        got = f"{len(dataset)} images with boxes only"
+        what = f"This model learns {kind}, and the training data has none."
+        raise DataError(what, where=dataset.name, got=got, expected=expected, fix=fix)
+    if not {"labels", "semantic"} & set(wants) and not any(len(example) for example in dataset):
+        raise DataError(
+            "There is no box in the training data.",
+            where=dataset.name,
+            got=f"{len(dataset)} images without objects",
+            fix="Label at least one object; `detkit check` shows what was read.",
+        )
+
+
+_OTHER = "or fine-tune a model that finds boxes only (`detkit zoo list`)."
+_LEARNT = {
+    "masks": (
+        lambda dataset: dataset.has_masks,
+        "masks", "COCO annotations with a segmentation", f"Annotate the masks, {_OTHER}",
+    ),
+    "keypoints": (
+        lambda dataset: dataset.has_keypoints,
+        "keypoints", "COCO annotations with keypoints", f"Annotate the keypoints, {_OTHER}",
+    ),
+    "semantic": (
+        lambda dataset: dataset.has_masks or any(example.class_map is not None for example in dataset),
+        "the class of each pixel", "class maps, or objects with masks", "Annotate outlines, or class maps.",
+    ),
+    "labels": (
+        lambda dataset: any(len(labels_of(example)) for example in dataset),
+        "classes of pictures", "labels of pictures, or boxes", "Put the pictures into a folder for each class.",
+    ),
+}  # fmt: skip
 
 
 def groundtruth(views: Iterable[View]) -> dict:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
+from detkit.data import operations, splitting
 from detkit.data.example import Example
 from detkit.data.problems import Problem
 from detkit.errors import DataError
@@ -60,16 +60,19 @@ class Dataset:
             twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
             if twice is not None:
                 raise DataError(f"Two classes have the same {what}.", where=self.name, got=repr(twice))
-        for example in self.examples:
-            ids = example.class_ids
-            if ids.size and not 0 <= ids.min() <= ids.max() < len(self.classes):
-                raise DataError(
-                    "A class id has no name.",
-                    where=example.label,
-                    got=f"ids {ids.min()}..{ids.max()}",
-                    expected=f"0..{len(self.classes) - 1}",
-                )
+        self._check_class_ids()
         self._check_keypoints()
+
+    def _check_class_ids(self):
+        known = range(len(self.classes))
+        columns = [each for example in self.examples for each in (example.class_ids, example.image_labels)]
+        ids = np.concatenate([np.zeros(0, np.int32), *columns])
+        if not ids.size or (ids.min() in known and ids.max() in known):
+            return
+        both = ((example, np.concatenate([example.class_ids, example.image_labels])) for example in self.examples)
+        example, ids = next((each, ids) for each, ids in both if any(i not in known for i in ids))
+        got = f"ids {ids.min()}..{ids.max()}"
+        raise DataError("A class id has no name.", where=example.label, got=got, expected=f"0..{len(known) - 1}")
 
     def _check_keypoints(self):
         counts = {example.keypoints.shape[1]: example for example in self if example.keypoints is not None}
@@ -121,17 +124,96 @@ class Dataset:
             raise DataError("Can't draw that many examples.", where=self.name, got=n, expected=f"0..{len(self)}")
         return self._select(sorted(np.random.default_rng(seed).permutation(len(self))[:n]))
 
-    def split(self, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
-        """Two datasets by chance: `fraction` of the examples, rounded, and the rest."""
-        if not 0 <= fraction <= 1:
-            raise DataError("A split needs a fraction.", where=self.name, got=fraction, expected="0..1")
-        first = self.sample(round(fraction * len(self)), seed)
-        return first, self.without(first)
+    def split(
+        self,
+        *fractions: float,
+        seed: int = 0,
+        stratify: bool = True,
+        twins: bool = True,
+        show_progress: bool | None = None,
+    ) -> tuple[Dataset, ...]:
+        """Datasets that each have a fraction of the pictures and of the boxes of every class, as far as possible.
+
+        Each picture is in one of them, in the order it had. Nearly equal pictures (`detkit.data.twins.find`) stay
+        together, so that none is tested on what it was trained on; for this all pictures are opened. Each part gets
+        a picture or more, so a small fraction may become a larger one.
+
+        Args:
+            fractions: above 0, adding up to 1; one fraction f stands for f and 1 - f.
+            seed: what chance decides depends on it alone.
+            stratify: by the boxes of each class (crowd regions and difficult objects don't count), the labels of
+                pictures, and pictures with neither; class maps are not looked into. False goes by numbers of pictures.
+            twins: False doesn't keep nearly equal pictures together, and opens none.
+            show_progress: as in `detkit.progress.progress`.
+
+        Raises:
+            DataError: for other fractions, too few pictures, or with `twins`, pictures that can't be read.
+
+        Example:
+            >>> train, val, test = data.split(0.7, 0.2, 0.1)
+        """
+        return splitting.split(self, fractions, seed, stratify, twins, show_progress).parts
+
+    def few_shot(self, k: int, seed: int) -> Dataset:
+        """The pictures of a k-shot selection, drawn so that each class has k boxes that count.
+
+        Pictures are drawn class by class, the rarest class first, at first those that bring no class beyond k. Where
+        none is left, a picture brings boxes to spare: which of a class count is drawn, the others are kept as
+        difficult, so that neither training nor evaluation counts them for or against. Boxes that are difficult or
+        crowd regions to begin with stay so and are not counted.
+
+        Raises:
+            DataError: if a class has fewer than k boxes.
+
+        Source: Kang et al., "Few-shot Object Detection via Feature Reweighting" (2019), and Wang et al.,
+        "Frustratingly Simple Few-Shot Object Detection" (2020), which leave out the boxes to spare instead.
+        """
+        return splitting.few_shot(self, k, seed)
+
+    def map(self, function: Callable[[Example], Example]) -> Dataset:
+        """What a function makes of each example, with the same classes."""
+        return replace(self, examples=tuple(function(example) for example in self))
+
+    def filter(self, predicate: Callable[[Example], bool]) -> Dataset:
+        """The examples for which a function is true."""
+        return replace(self, examples=tuple(example for example in self if predicate(example)))
+
+    def select_classes(self, names: Iterable[str], keep_empty: bool = True) -> Dataset:
+        """Only the boxes, labels and class maps of some classes, in the order given; their label ids stay.
+
+        Args:
+            names: the classes; in class maps all others become background.
+            keep_empty: whether to keep the pictures that have neither a box nor a label of these classes.
+
+        Raises:
+            DataError: for a class that the dataset doesn't have.
+        """
+        return operations.select_classes(self, names, keep_empty)
+
+    def rename_classes(self, names: Mapping[str, str]) -> Dataset:
+        """Classes with new names, {old: new}; those that come to have one name become one class, in its first place.
+
+        All are renamed at once, so {"a": "b", "b": "a"} exchanges two names. Label ids stay, of the first of several.
+
+        Raises:
+            DataError: for a class that the dataset doesn't have.
+        """
+        return operations.rename_classes(self, names)
+
+    def merge(self, *others: Dataset) -> Dataset:
+        """The pictures of several datasets one after another; classes of one name are one class.
+
+        A class has the label id of the first dataset with it; if another class has that id, the next one above all.
+
+        Raises:
+            DataError: if a picture is in two of them, or their keypoints are not the same.
+        """
+        return operations.merge(self, others)
 
     def without(self, other: Dataset) -> Dataset:
         """The examples whose picture is not in `other`."""
-        seen = {_identity(example) for example in other}
-        return self._select(i for i, example in enumerate(self.examples) if _identity(example) not in seen)
+        seen = {operations.identity(example) for example in other}
+        return self.filter(lambda example: operations.identity(example) not in seen)
 
     def with_classes(self, classes: Iterable[str]) -> Dataset:
         """The same examples with class ids for another list of classes, matched by name.
@@ -139,28 +221,6 @@ class Dataset:
         A validation set read by itself may list its classes in another order, or lack one.
 
         Raises:
-            DataError: if a class that has boxes is not in the list.
+            DataError: if a class that has boxes, or labels of pictures, is not in the list.
         """
-        classes = tuple(classes)
-        table = np.array([classes.index(name) if name in classes else -1 for name in self.classes] or [-1], np.int32)
-        used = {int(i) for example in self.examples for i in np.unique(example.class_ids)}
-        unknown = [self.classes[i] for i in sorted(used) if table[i] < 0]
-        if unknown:
-            raise DataError(
-                "Some classes of this dataset are unknown there.",
-                where=self.name,
-                got=", ".join(unknown),
-                expected=", ".join(classes),
-                fix="Rename these classes, or add them to the other list.",
-            )
-        examples = tuple(replace(example, class_ids=table[example.class_ids]) for example in self.examples)
-        known = dict(zip(self.classes, self.label_ids, strict=True))
-        ids = tuple(known.get(name, -1) for name in classes)
-        complete = -1 not in ids and len(set(ids)) == len(ids)
-        return replace(self, examples=examples, classes=classes, label_ids=ids if complete else ())
-
-
-def _identity(example: Example):
-    """What makes two examples the same picture: its path, or for arrays the array itself."""
-    image = example.image
-    return str(image.absolute()) if isinstance(image, Path) else id(image) if isinstance(image, np.ndarray) else image
+        return operations.with_classes(self, classes)

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from detkit import boxes as box_math
 from detkit import masks as mask_math
 from detkit.data import images
+from detkit.data.class_map import IGNORED, ClassMap
 from detkit.data.encoded import EncodedImage
 from detkit.data.problems import Problem
 from detkit.errors import DataError
 
-if TYPE_CHECKING:
-    from detkit.data.class_map import ClassMap
 
-IGNORED = 255  # of a pixel whose class counts neither for nor against
+@lru_cache(4096)
+def constant(n: int, dtype, fill) -> np.ndarray:
+    """A read-only array [n] of one value, the same array whenever it is asked for."""
+    array = np.full(n, fill, dtype)
+    array.setflags(write=False)
+    return array
 
 
 def _column(example: Example, name: str, dtype, fill) -> np.ndarray:
     """A read-only array [N] of a dtype; filled where no value is given."""
     value, n = getattr(example, name), len(example.boxes)
-    array = np.full(n, fill, dtype) if value is None else np.array(value, dtype)
+    if value is None:
+        return constant(n, dtype, fill)
+    array = np.array(value, dtype)
     if array.shape != (n,):
         what = f"{name} differs in length from the boxes."
         raise DataError(what, where=example.label, got=array.shape, expected=(n,))
@@ -32,7 +38,7 @@ def _column(example: Example, name: str, dtype, fill) -> np.ndarray:
     return array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Example:
     """One picture and the objects in it.
 
@@ -79,19 +85,7 @@ class Example:
         elif not isinstance(self.image, EncodedImage):
             set_("image", Path(self.image))
         set_("size", (int(self.size[0]), int(self.size[1])))
-        boxes = np.array(self.boxes, np.float32)
-        boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
-        bad = np.flatnonzero(~box_math.valid(boxes))
-        if bad.size:
-            raise DataError(
-                "A box is not a box inside the image.",
-                where=f"{self.label}, box {bad[0]}",
-                got=[float(v) for v in boxes[bad[0]]],
-                expected="0 <= ymin < ymax <= 1 and 0 <= xmin < xmax <= 1",
-                fix="Convert the boxes with detkit.boxes.convert, then clip or drop those outside.",
-            )
-        boxes.setflags(write=False)
-        set_("boxes", boxes)
+        set_("boxes", self._checked_boxes())
         columns = (
             ("class_ids", np.int32, 0),
             ("crowd", bool, 0),
@@ -100,9 +94,13 @@ class Example:
         )
         for name, dtype, fill in columns:
             set_(name, _column(self, name, dtype, fill))
-        labels = np.unique(np.array([] if self.image_labels is None else self.image_labels, np.int32))
-        labels.setflags(write=False)
-        set_("image_labels", labels)
+        if self.image_labels is None:
+            set_("image_labels", constant(0, np.int32, 0))
+        else:
+            labels = np.array(self.image_labels, np.int32)
+            labels = np.unique(labels) if labels.size > 1 or labels.ndim != 1 else labels
+            labels.setflags(write=False)
+            set_("image_labels", labels)
         if isinstance(self.class_map, np.ndarray):
             self._check_class_map()
         if self.segmentations is not None:
@@ -112,6 +110,21 @@ class Example:
             for name, values in zip(("keypoints", "keypoint_visibility"), _checked_keypoints(self), strict=True):
                 values.setflags(write=False)
                 set_(name, values)
+
+    def _checked_boxes(self) -> np.ndarray:
+        boxes = np.array(self.boxes, np.float32)
+        boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
+        bad = np.flatnonzero(~box_math.valid(boxes)) if boxes.size else boxes
+        if bad.size:
+            raise DataError(
+                "A box is not a box inside the image.",
+                where=f"{self.label}, box {bad[0]}",
+                got=[float(v) for v in boxes[bad[0]]],
+                expected="0 <= ymin < ymax <= 1 and 0 <= xmin < xmax <= 1",
+                fix="Convert the boxes with detkit.boxes.convert, then clip or drop those outside.",
+            )
+        boxes.setflags(write=False)
+        return boxes
 
     def _check_segmentations(self):
         given = self.segmentations
@@ -162,9 +175,8 @@ class Example:
         From the class map; without one from the objects' masks, where the smaller object lies on the larger one.
 
         Raises:
-            DataError: if there is neither, a class map is not of the picture's size or has a value without a class, or
-                there are more than 254 classes.
-            MediaError: if the file of a class map can't be decoded.
+            DataError: if there is neither, a class map can't be decoded, is not of the picture's size or has a value
+                without a class, or there are more than 254 classes.
         """
         if isinstance(self.class_map, np.ndarray):
             return self.class_map
@@ -196,6 +208,25 @@ class Example:
             problem = size_problem(self)
             raise DataError(problem.what, **problem.details())
         return pixels
+
+
+_SETTERS = tuple(getattr(Example, field.name).__set__ for field in fields(Example))
+
+
+def trusted(
+    image, boxes, class_ids, size, crowd, difficult, area, image_id, source,
+    segmentations=None, keypoints=None, keypoint_visibility=None,
+) -> Example:  # fmt: skip
+    """An example of read-only arrays that are known to be as they should: nothing is checked, nothing copied.
+
+    A reader that checks all boxes of a file together shares their arrays among the examples.
+    """
+    example = object.__new__(Example)
+    values = (image, boxes, class_ids, size, crowd, difficult, area, image_id, source)
+    more = (segmentations, keypoints, keypoint_visibility, constant(0, np.int32, 0), None)
+    for set_, value in zip(_SETTERS, values + more, strict=True):
+        set_(example, value)
+    return example
 
 
 def _checked_keypoints(example: Example) -> tuple[np.ndarray, np.ndarray]:

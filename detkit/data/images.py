@@ -26,6 +26,7 @@ _RECOGNISED = {
     b"8BPS": "a Photoshop picture",
 }
 _ORIENTATION_TAG = 0x0112
+_MOST_CHUNKS = 100_000  # of a PNG, looked through for EXIF data
 
 
 def _plugin(head: bytes):
@@ -115,8 +116,11 @@ def _damaged(name, error: Exception) -> MediaError:
 
 def _orientation(image) -> int:
     """The EXIF orientation 1..8; 1 where there is none that can be read."""
+    from PIL import Image
+
     try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
+        # Not the PNG plugin's own `getexif`, which decodes the picture to find what stands behind its pixels.
+        value = Image.Image.getexif(image).get(_ORIENTATION_TAG, 1)
     except Exception:  # damaged EXIF data must not cost the picture
         return 1
     return value if value in range(1, 9) else 1
@@ -162,21 +166,64 @@ def decode(source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         MediaError: for other formats, too many pixels, and missing, empty, damaged or truncated files.
     """
     with _opened(source) as (image, name):
-        width, height = image.size
-        if width * height > max_pixels:
-            raise MediaError(
-                "This picture is too large.",
-                where=name,
-                got=f"{width} x {height} = {width * height:,} pixels",
-                expected=f"at most {max_pixels:,}",
-                fix="Scale it down; for a file that you trust, raise max_pixels.",
-            )
+        _check_pixels(image, name, max_pixels)
         try:
             image.load()
             pixels = _rgb(image)
         except Exception as error:  # a damaged file can raise anything in a decoder
             raise _damaged(name, error) from error
         return _upright(pixels, _orientation(image))
+
+
+def decode_rgba(source) -> np.ndarray:
+    """The pixels of a picture and their opacity, uint8 [H, W, 4]; otherwise as `decode`."""
+    with _opened(source) as (image, name):
+        _check_pixels(image, name, MAX_PIXELS)
+        try:
+            image.load()
+            pixels = np.array(image.convert("RGBA"))
+        except Exception as error:  # a damaged file can raise anything in a decoder
+            raise _damaged(name, error) from error
+        return _upright(pixels, _orientation(image))
+
+
+def thumbnail(source, side: int) -> np.ndarray:
+    """A picture shrunk to a square, whatever its shape; much faster than `decode` for a large JPEG.
+
+    Args:
+        source: as for `decode`, or uint8 [H, W, 3] RGB.
+        side: of the square, in pixels; each is the mean of those it stands for.
+
+    Returns:
+        uint8 [side, side, 3], RGB.
+
+    Raises:
+        MediaError: as for `decode`.
+    """
+    from PIL import Image
+
+    if isinstance(source, np.ndarray):
+        return np.asarray(Image.fromarray(source).resize((side, side), Image.Resampling.BOX))
+    with _opened(source) as (image, name):
+        _check_pixels(image, name, MAX_PIXELS)
+        try:
+            image.draft(None, (2 * side, 2 * side))
+            pixels = Image.fromarray(_rgb(image)).resize((side, side), Image.Resampling.BOX)
+        except Exception as error:  # a damaged file can raise anything in a decoder
+            raise _damaged(name, error) from error
+        return _upright(np.asarray(pixels), _orientation(image))
+
+
+def _check_pixels(image, name, most: int) -> None:
+    width, height = image.size
+    if width * height > most:
+        raise MediaError(
+            "This picture is too large.",
+            where=name,
+            got=f"{width} x {height} = {width * height:,} pixels",
+            expected=f"at most {most:,}",
+            fix="Scale it down; for a file that you trust, raise max_pixels.",
+        )
 
 
 def size(source) -> tuple[int, int]:
@@ -188,4 +235,47 @@ def size(source) -> tuple[int, int]:
 def stored_size(source) -> tuple[tuple[int, int], int]:
     """(height, width) as the pixels are stored, and the EXIF orientation 1..8 (5..8 swap the sides)."""
     with _opened(source) as (image, _):
+        if image.format == "PNG" and "exif" not in image.info:
+            image.info |= _late_exif(image.fp)
         return (image.size[1], image.size[0]), _orientation(image)
+
+
+def _late_exif(file) -> dict[str, bytes]:
+    """The EXIF data of a PNG as Pillow names them, looked for from chunk to chunk, if there are any."""
+    file.seek(8)
+    for _ in range(_MOST_CHUNKS):
+        head = file.read(8)
+        if len(head) < 8 or head[4:] == b"IEND":
+            break
+        length = int.from_bytes(head[:4], "big")
+        if head[4:] == b"eXIf":
+            return {"exif": file.read(length)}
+        file.seek(length + 4, 1)
+    return {}
+
+
+def stored_values(source) -> np.ndarray:
+    """The values of a PNG as they are stored: no palette is applied, nothing is turned, scaled or mixed.
+
+    Returns:
+        uint8 [H, W], grey values or indices of a palette; uint16 [H, W], grey values of 16 bits; or colours uint8
+        [H, W, C] with C of 2 (grey, alpha), 3 or 4 (with alpha).
+
+    Raises:
+        MediaError: as for `decode`; for JPEG, WebP and BMP; for colours of 16 bits.
+    """
+    with _opened(source) as (image, name):
+        _check_pixels(image, name, MAX_PIXELS)
+        packing = image.tile[0][3] if image.format == "PNG" and image.tile else ""
+        if image.format != "PNG" or "B;16" in packing or "A;16" in packing:
+            got = f"a {image.format} picture" if image.format != "PNG" else "colours of 16 bits"
+            fix = "Export it again as PNG: JPEG and its like blur the borders, where other values come out."
+            raise MediaError("This picture can't tell exact values.", where=name, got=got, expected="a PNG", fix=fix)
+        try:
+            values = np.asarray(image)
+        except Exception as error:  # a damaged file can raise anything in a decoder
+            raise _damaged(name, error) from error
+    # Pillow stretches grey values of two and four bits over 0..255.
+    stretched = {"L;2": 85, "L;4": 17}.get(packing)
+    values = values // np.uint8(stretched) if stretched else values
+    return values.astype(np.uint16 if packing == "I;16B" else np.uint8, copy=False)

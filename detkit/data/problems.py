@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detkit.errors import DataError
+from detkit.errors import DataError, DetkitError
 
 SEVERITIES = ("error", "warning", "info")
 _RAISED = 20  # problems spelled out in one exception
+_SHOWN = 10  # problems of a kind spelled out in a terminal
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Problem:
     """One thing that is wrong, or worth knowing, about a dataset.
 
     Attributes:
-        severity: "error" (can't be used as it is), "warning" (used, after a change) or "info".
+        severity: "error" (can't be used as it is), "warning" (likely wrong, or used after a change) or "info".
         what: one sentence.
         file: the annotation file.
         image: the picture.
@@ -52,6 +55,18 @@ class Problem:
         return text
 
 
+def problem_of(error: DetkitError, severity: str = "error", **place) -> Problem:
+    """The problem that an exception tells of; `place` are the fields `file`, `image` and `box`, if they are known."""
+    given = {"file": error.where} if not place else {}
+    given |= {name: getattr(error, name) for name in ("got", "expected", "fix")}
+    return Problem(severity, error.what, **{k: v if v is None else str(v) for k, v in given.items()}, **place)
+
+
+def kind_of(problem: Problem) -> str:
+    """What problems of the same kind have in common: what is wrong, whatever the numbers in it."""
+    return re.sub(r"\d+(\.\d+)?", "N", f"{problem.severity}: {problem.what}")
+
+
 def refuse(problems: Sequence[Problem], source) -> None:
     """Raise one DataError that lists all problems of severity "error", if there are any."""
     errors = [problem for problem in problems if problem.severity == "error"]
@@ -69,7 +84,7 @@ def refuse(problems: Sequence[Problem], source) -> None:
 
 
 def format_problems(problems: Sequence[Problem]) -> str:
-    """Problems as text for a terminal: the severest first, then a line of totals.
+    """Problems as text for a terminal: the severest first, the first ten of a kind, then a line of totals.
 
     Example:
         >>> print(format_problems([]))
@@ -78,6 +93,19 @@ def format_problems(problems: Sequence[Problem]) -> str:
     if not problems:
         return "No problems found."
     ordered = sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
-    counts = {severity: sum(p.severity == severity for p in problems) for severity in SEVERITIES}
-    totals = ", ".join(f"{n} {name}{'s' * (n != 1 and name != 'info')}" for name, n in counts.items() if n)
-    return "\n".join(map(str, ordered)) + f"\n{totals}"
+    totals, seen, lines = Counter(map(kind_of, problems)), Counter(), []
+    for problem in ordered:
+        kind = kind_of(problem)
+        seen[kind] += 1
+        if seen[kind] <= _SHOWN:
+            lines.append(str(problem))
+        if seen[kind] == _SHOWN < totals[kind]:
+            lines.append(f"... and {totals[kind] - _SHOWN} more like these.")
+    text = "\n".join([*lines, _totals(problems)])
+    return text.encode("utf-8", "backslashreplace").decode()  # file names may hold what a terminal can't show
+
+
+def _totals(problems: Sequence[Problem]) -> str:
+    counts = Counter(problem.severity for problem in problems)
+    names = {name: name + "s" * (counts[name] != 1 and name != "info") for name in SEVERITIES}
+    return ", ".join(f"{counts[name]} {names[name]}" for name in SEVERITIES if counts[name])

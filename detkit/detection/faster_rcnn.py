@@ -93,9 +93,12 @@ class FasterRCNN(Detector):
 
     def anchors(self, size: tuple[int, int]) -> np.ndarray:
         """The anchors [A, 4] in pixels, clipped to a padded input of this (height, width)."""
+        return np.clip(self.unclipped_anchors(size), 0.0, np.tile(np.float32(size), 2))
+
+    def unclipped_anchors(self, size: tuple[int, int]) -> np.ndarray:
+        """The anchors [A, 4] in pixels for a padded input of this (height, width), beyond it at its edges."""
         generator = self.meta.first_stage_anchor_generator.grid_anchor_generator
-        boxes = anchors.grid(self._grid(size), generator)
-        return np.clip(boxes, 0.0, np.tile(np.float32(size), 2))
+        return anchors.grid(self._grid(size), generator)
 
     # The network
 
@@ -167,16 +170,14 @@ class FasterRCNN(Detector):
         size = self._size(state)
         boxes = self.anchors(size)
         if not self.meta.clip_anchors_to_image:
-            inside = self._inside(size)
+            inside = self.inside(size)
             codes, logits, boxes = tf.gather(codes, inside, axis=1), tf.gather(logits, inside, axis=1), boxes[inside]
         found = region_losses.rpn(codes, logits, boxes, Truth.of(truth_of(state), size), self.meta)
         return {f"loss/{name}": value for name, value in found.items()}, codes, logits, boxes
 
-    def _inside(self, size) -> np.ndarray:
+    def inside(self, size) -> np.ndarray:
         """Indices of the anchors that need no clipping."""
-        generator = self.meta.first_stage_anchor_generator.grid_anchor_generator
-        boxes = anchors.grid(self._grid(size), generator)
-        inside = np.flatnonzero((boxes == self.anchors(size)).all(axis=1))
+        inside = np.flatnonzero((self.unclipped_anchors(size) == self.anchors(size)).all(axis=1))
         if not len(inside):
             raise ConfigError(
                 "No anchor of this model lies inside its input.",

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from detkit.pipeline.fields import choice, option
 from detkit.pipeline.message import Message
+from detkit.pipeline.od_augmentation import PreprocessingStep
 from detkit.pipeline.sections import Section
 
 
@@ -113,7 +114,7 @@ class Optimizer(Section):
 
 @dataclass(frozen=True)
 class TrainConfig(Section):
-    """How the model is trained; each data augmentation option is a message that holds one named message."""
+    """How the model is trained; each data augmentation option is a message that holds that of one operation."""
 
     IGNORED: ClassVar[tuple] = (
         "sync_replicas keep_checkpoint_every_n_hours run_fine_tune_checkpoint_dummy_computation "
@@ -123,7 +124,7 @@ class TrainConfig(Section):
     )
 
     batch_size: int = option(32, at_least=1)
-    data_augmentation_options: tuple[Message, ...] = ()
+    data_augmentation_options: tuple[PreprocessingStep, ...] = ()
     optimizer: Optimizer | None = None
     gradient_clipping_by_norm: float = option(0.0, at_least=0)
     fine_tune_checkpoint: str = ""

@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from detkit.errors import ConfigError
-from detkit.pipeline import od_config, yaml_format
+from detkit.pipeline import od_config, od_steps, yaml_format
 from detkit.pipeline.od_config import PipelineConfig
 from detkit.pipeline.options import describe, from_mapping, spec_at, to_mapping
 from detkit.pipeline.settings import Augment, DataConfig, ModelConfig, Pipeline, TrainConfig, TuneRule
@@ -67,7 +67,9 @@ def parse(text: str, path: str | Path, overrides: Iterable[str] = ()) -> Pipelin
     """
     if _is_od_config(text, Path(path)):
         config = od_config.parse(text, str(path))
-        values, places = _from_od_config(config, Path(path)), {}
+        values = _from_od_config(config, Path(path))
+        options = enumerate(od_steps.of_config(config))
+        places = {f"train.augment.od_api[{number}]": where for number, (_, where) in options}
     else:
         values, places = yaml_format.loads(text, str(path))
         values = {} if values is None else values
@@ -103,7 +105,7 @@ def _resolve(values, folder: Path) -> None:
     if isinstance(values.get("model"), str):
         values["model"] = ModelConfig.expand(values["model"])
     for section, names in {
-        "data": ("train", "val", "test", "images"),
+        "data": ("train", "val", "test", "images", "label_map"),
         "model": ("name", "checkpoint", "backbone"),
     }.items():
         options = values.get(section)
@@ -164,7 +166,7 @@ def _from_od_config(config: PipelineConfig, path: Path) -> dict:
     """What a pipeline.config says of model, data and training.
 
     The optimizer and its learning rate are taken over where detkit has the same, and are detkit's defaults
-    otherwise.
+    otherwise. The augmentation is the config's own.
     """
     model = {"name": os.path.abspath(path.parent if path.name == "pipeline.config" else path)}
     data, train = {}, {}
@@ -172,11 +174,13 @@ def _from_od_config(config: PipelineConfig, path: Path) -> dict:
         data["train"] = _records(config.train_input_reader)
     if config.eval_input_reader:
         data["val"] = _records(config.eval_input_reader[0])
+    data["label_map"] = _label_map([config.train_input_reader, *config.eval_input_reader[:1]], path)
     if options := config.train_config:
         if options.fine_tune_checkpoint and _PLACEHOLDER not in options.fine_tune_checkpoint:
             model["checkpoint"] = options.fine_tune_checkpoint
         train = {"batch_size": options.batch_size, "clip_norm": options.gradient_clipping_by_norm or None}
         train |= {"steps": options.num_steps} if options.num_steps else {}
+        train["augment"] = {"od_api": [text for text, _ in od_steps.of_config(config)]}
         train |= _optimizer(options.optimizer) if options.optimizer else {}
     return {"model": model, "data": data, "train": train}
 
@@ -185,6 +189,13 @@ def _records(reader) -> str | None:
     paths = reader.tf_record_input_reader.input_path if reader.tf_record_input_reader else ()
     given = [path for path in paths if _PLACEHOLDER not in path]
     return ",".join(path if "://" in path else os.path.abspath(path) for path in given) or None
+
+
+def _label_map(readers, path: Path) -> str | None:
+    """The label map that the readers name, where it is, or where it is beside a config that has moved."""
+    named = [reader.label_map_path for reader in readers if reader and reader.label_map_path]
+    places = [place for name in named for place in (Path(name), path.parent / PureWindowsPath(name).name)]
+    return next((os.path.abspath(place) for place in places if place.is_file()), None)
 
 
 def _optimizer(optimizer) -> dict:

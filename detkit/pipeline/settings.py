@@ -9,8 +9,21 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from detkit.errors import ConfigError
+from detkit.pipeline.augment import AUGMENT, USUAL_AUGMENTATION, Augment, augment
 from detkit.pipeline.fields import choice, nearest, option
 from detkit.pipeline.options import Options, from_mapping
+
+__all__ = [
+    "PARTS",
+    "TUNE",
+    "USUAL_AUGMENTATION",
+    "Augment",
+    "DataConfig",
+    "ModelConfig",
+    "Pipeline",
+    "TrainConfig",
+    "TuneRule",
+]
 
 PARTS = ("backbone", "neck", "head", "towers", "box_head", "class_head", "mask_head", "keypoint_head")
 TUNE = ("heads", "towers", "neck", "all")
@@ -35,47 +48,6 @@ class TuneRule(Options):
                 where=f"{self.PATH}.pattern",
                 got=f"{self.pattern!r}: {error}",
             ) from None
-
-
-@dataclass(frozen=True)
-class Augment(Options):
-    """How far training images are varied at random; flip, colour and mosaic are off at 0, the others at 1."""
-
-    PATH: ClassVar[str] = "train.augment"
-
-    flip: float = option(0.0, at_least=0, at_most=1, help="The probability of a horizontal flip.")
-    zoom_out: float = option(
-        1.0, at_least=1, at_most=10, help="A view may be up to this many times as large as the photo, filled up plain."
-    )
-    zoom_in: float = option(
-        1.0, at_least=1, at_most=10, help="A view may show as little as one over this of the photo's sides."
-    )
-    stretch: float = option(1.0, at_least=1, at_most=3, help="The largest change of the aspect ratio.")
-    colour: float = option(
-        0.0, at_least=0, at_most=1, help="The strength of changes of brightness, contrast, saturation and hue."
-    )
-    mosaic: float = option(0.0, at_least=0, at_most=1, help="The probability of four photos side by side in one view.")
-
-    @classmethod
-    def expand(cls, value):
-        """`true` stands for the usual options, `none` for no options."""
-        if value is True:
-            return dict(USUAL_AUGMENTATION)
-        return {} if value is None or value is False or value == "none" else value
-
-
-# A model input of fixed shape squeezes photos of different aspect ratios differently: `stretch` covers that.
-USUAL_AUGMENTATION = {
-    "flip": 0.5, "zoom_out": 1.5, "zoom_in": 2.0, "stretch": 1.8, "colour": 0.5, "mosaic": 0.5,
-}  # fmt: skip
-
-
-def _augment(value, path: str) -> Augment | None:
-    mixed = isinstance(value, Augment | Mapping) or value is None or isinstance(value, bool) or value == "none"
-    if not mixed:
-        raise ConfigError(f"{path} can't have this value.", where=path, got=repr(value), expected=_AUGMENT)
-    augment = from_mapping(Augment, value)
-    return None if augment == Augment() else augment
 
 
 def _tune(value, path: str) -> str | tuple[TuneRule, ...]:
@@ -115,7 +87,6 @@ def _path(value, path: str) -> str | None:
 
 _NAME = "the name of a model in the zoo, or the path of a model"
 _TUNE = f"one of {', '.join(TUNE)}, or a list of rules {{pattern: REGULAR_EXPRESSION, multiplier: NUMBER}}"
-_AUGMENT = "none, true, or a mapping of flip, zoom_out, zoom_in, stretch, colour, mosaic to numbers"
 
 
 def _file(help: str):
@@ -166,6 +137,7 @@ class DataConfig(Options):
     test: str | None = _file("The test set, evaluated once after training.")
     format: str | None = option(None, help="The format of the annotations; null: recognised.")
     images: str | None = _file("The folder of the images; null: found from the annotations.")
+    label_map: str | None = _file("The label map of TFRecord files; null: the one beside them.")
 
 
 @dataclass(frozen=True)
@@ -191,7 +163,7 @@ class TrainConfig(Options):
     clip_norm: float | None = option(10.0, above=0, help="The largest norm of the gradient; null: not clipped.")
     freeze_batch_norm: bool = option(True, help="Whether batch normalisation keeps its averages.")
     augment: Augment | None = option(
-        True, convert=_augment, expects=_AUGMENT, help="How training images are varied; true: the usual."
+        True, convert=augment, expects=AUGMENT, help="How training images are varied; true: the usual."
     )
     cache: str = choice(
         "auto", "auto", "on", "off", help="Whether the output of the frozen layers is computed once and kept."

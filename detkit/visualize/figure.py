@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from detkit.visualize.palette import colour
+
 _DARK = (24, 24, 24)
 _OPACITY = 0.4
 # The lines between COCO's 17 keypoints: legs and hips, trunk and arms, face; those of its annotation files.
@@ -27,8 +29,26 @@ def fill(canvas: np.ndarray, inside: np.ndarray, corner: tuple[int, int], tint, 
     target[edge] = tint
 
 
+def draw_class_map(image: np.ndarray, semantic: np.ndarray) -> np.ndarray:
+    """A copy of the image with the class of each pixel as a tint; what is to be ignored is dark.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        semantic: uint8 [h, w], of any size, as `Example.semantic` gives it.
+
+    Returns:
+        uint8 [H, W, 3] RGB.
+    """
+    tints = np.array([_DARK, *(colour(n) for n in range(254)), _DARK], np.float32)
+    opacity = np.full((256, 1), _OPACITY, np.float32)
+    opacity[[0, 255], 0] = 0, 2 * _OPACITY
+    classes = resized(semantic, image.shape[:2])
+    tinted = image * (1 - opacity)[classes] + (tints * opacity)[classes]  # [H, W, 3] * [H, W, 1]
+    return np.rint(tinted).astype(np.uint8)
+
+
 def resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A mask bool [h, w] at another (height, width): for each pixel that of the mask under its centre."""
+    """A mask or class map [h, w] at another (height, width): for each pixel that of the mask under its centre."""
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(shape, mask.shape, strict=True)
     )

@@ -39,9 +39,7 @@ def contact_sheet(
             width that does not hold the columns.
     """
     _check(images, columns, captions)
-    aspect = float(np.median([image.shape[0] / image.shape[1] for image in images]))
-    columns = min(columns or math.ceil(math.sqrt(len(images) * aspect)), len(images))
-    cell = _cell_size(width, columns, aspect)
+    columns, cell = layout([image.shape[:2] for image in images], columns, width)
     size = max(11, cell[1] // 24)
     line = text_mask("", size).shape[0] if captions else 0
     rows = math.ceil(len(images) / columns)
@@ -57,6 +55,23 @@ def contact_sheet(
     return sheet
 
 
+def layout(
+    sizes: Sequence[tuple[int, int]], columns: int | None = None, width: int = 1600
+) -> tuple[int, tuple[int, int]]:
+    """How `contact_sheet` places images.
+
+    Args:
+        sizes: (height, width) of each image, of one at least.
+        columns, width: as there.
+
+    Returns:
+        The number of columns, and the (height, width) in pixels of the place of an image.
+    """
+    aspect = float(np.median([height / width for height, width in sizes]))
+    columns = min(columns or math.ceil(math.sqrt(len(sizes) * aspect)), len(sizes))
+    return columns, _cell_size(width, columns, aspect)
+
+
 def _cell_size(width: int, columns: int, aspect: float) -> tuple[int, int]:
     cell = (width - (columns + 1) * _GAP) // columns
     if cell < 16:
@@ -69,15 +84,26 @@ def _cell_size(width: int, columns: int, aspect: float) -> tuple[int, int]:
     return max(1, round(cell * aspect)), cell
 
 
-def _place(cell: np.ndarray, image: np.ndarray) -> None:
-    """Scales the image into the middle of the cell, a view of the sheet."""
+def shortened(text: str, length: int) -> str:
+    """The text, without its middle where it is longer than this many characters."""
+    half = length // 2
+    return text if len(text) <= length else f"{text[: length - half]}…{text[len(text) + 1 - half :]}"
+
+
+def fitted(image: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
+    """An image uint8 [H, W, 3] scaled to the largest size in its proportions that a (height, width) holds."""
     from PIL import Image
 
-    scale = min(cell.shape[0] / image.shape[0], cell.shape[1] / image.shape[1])
+    scale = min(cell[0] / image.shape[0], cell[1] / image.shape[1])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    small = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3)
-    top, left = (cell.shape[0] - height) // 2, (cell.shape[1] - width) // 2
-    cell[top : top + height, left : left + width] = np.asarray(small)
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3))
+
+
+def _place(cell: np.ndarray, image: np.ndarray) -> None:
+    """Scales the image into the middle of the cell, a view of the sheet."""
+    small = fitted(image, cell.shape[:2])
+    top, left = ((cell.shape[axis] - small.shape[axis]) // 2 for axis in (0, 1))
+    cell[top : top + small.shape[0], left : left + small.shape[1]] = small
 
 
 def _check(images, columns, captions) -> None:

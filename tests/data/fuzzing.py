@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import resource
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +31,15 @@ PATHS = {
     "coco": "boxes.json",
     "csv": "boxes.csv",
     "cvat": "annotations.xml",
+    "image_folder": "by_class",
     "labelme": "labelme",
+    "masks": "semantic",
     "openimages": "boxes.csv",
     "tfrecord": "boxes.record",
     "voc": "voc",
     "yolo": "yolo",
 }
+MAPS = ("image_folder", "masks")  # which hold no boxes
 SECONDS = 10  # of the processor, for one file
 _NUMBERS = (
     *(b"-1", b"0", b"1", b"2", b"0.5", b"1e9", b"1e999", b"nan", b"-inf", b"1000000000", b"99999", b"1e-300"),
@@ -67,6 +72,16 @@ def sample(folder: Path) -> data.Dataset:
     first = data.Example(files[0], boxes, [0, 1, 0], SIZE, [0, 0, 1], [0, 1, 0], segmentations=outlines)
     second = data.Example(files[1], [[0.25, 0.25, 0.5, 0.75]], [1], SIZE)
     return data.Dataset((first, second, data.Example(files[2], [], [], SIZE)), ("boat", "duck"))
+
+
+def labelled(folder: Path) -> data.Dataset:
+    """The pictures of `sample` with a label and a class map each, and no boxes."""
+    whole = sample(folder)
+    values = np.zeros(SIZE, np.uint8)
+    values[2:9, 3:20], values[12:20, 3:20], values[0] = 1, 2, 255
+    own = [dict(image_labels=[number % 2], class_map=values) for number in range(len(whole))]
+    examples = [data.Example(each.image, [], [], SIZE, **parts) for each, parts in zip(whole, own, strict=True)]
+    return replace(whole, examples=examples)
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
@@ -157,8 +172,8 @@ class Fuzzer:
     def __init__(self, format: str, folder: Path, seed: int):
         self.format, self.folder, self.chance = format, folder / format, random.Random(f"{format} {seed}")
         self.path = self.folder / PATHS[format]
-        data.write(sample(self.folder), self.path, format)
-        pictures = {self.folder / "pictures", self.folder / "yolo/images"}
+        data.write((labelled if format in MAPS else sample)(self.folder), self.path, format)
+        pictures = {self.folder / "pictures", self.folder / "yolo/images", self.path / "images"}
         files = sorted(file for file in self.folder.rglob("*") if file.is_file() and file.parent not in pictures)
         self.files = {file: file.read_bytes() for file in files}
 
@@ -190,9 +205,16 @@ class Fuzzer:
         except DataError:
             return False
         for example in found:
+            if example.class_map is not None:
+                _decoded(example)
             if example.size[0] * example.size[1] < 1_000_000:
                 example.masks()
         return True
+
+
+def _decoded(example: data.Example) -> None:
+    with contextlib.suppress(DataError):
+        example.semantic()
 
 
 def main(count: int) -> None:

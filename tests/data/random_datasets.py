@@ -22,6 +22,8 @@ TARGETS = {
     "voc": "voc",
     "yolo": "yolo",
 }
+# These hold no boxes.
+MAPS = {"image_folder": "by_class", "masks": "semantic"}
 PIXEL = 0.002  # the precision of the coarsest formats, which write thousandths
 
 
@@ -30,8 +32,11 @@ def passed_through(dataset: data.Dataset, format: str, root: Path) -> data.Datas
     if format != "tfrecord":
         dataset = save_pictures(dataset, root / "saved")
     folders = {example.image.parent for example in dataset} if format == "openimages" else set()
-    data.write(dataset, root / TARGETS[format], format)
-    return data.read(root / TARGETS[format], images=folders.pop() if folders else None)
+    target = root / (TARGETS | MAPS)[format]
+    data.write(dataset, target, format)
+    # A single class is not enough for telling that folders are classes.
+    named = format if format == "image_folder" else None
+    return data.read(target, named, images=folders.pop() if folders else None)
 
 
 def by_picture(dataset: data.Dataset) -> dict[str, data.Example]:
@@ -90,3 +95,18 @@ def datasets(draw, root: Path):
         class_ids = draw(st.lists(st.integers(0, len(classes) - 1), min_size=len(rows), max_size=len(rows)))
         examples.append(data.Example(file, rows, class_ids, size))
     return data.Dataset(tuple(examples), tuple(classes))
+
+
+@st.composite
+def labelled(draw, root: Path):
+    """A dataset whose pictures have one label each, and the class of each pixel."""
+    plain = draw(datasets(root))
+    classes = tuple(name for name in plain.classes if "/" not in name)
+    classes = classes or ("blank",)
+    examples = []
+    for example in plain:
+        values = draw(st.lists(st.sampled_from([0, 255, *range(1, len(classes) + 1)]), min_size=1, max_size=9))
+        label = draw(st.integers(0, len(classes) - 1))
+        class_map = np.resize(np.array(values, np.uint8), example.size)
+        examples.append(data.Example(example.image, [], [], example.size, image_labels=[label], class_map=class_map))
+    return data.Dataset(tuple(examples), classes)

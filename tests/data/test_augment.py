@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detkit.data.augment import augment
+from detkit.data.augmentation import geometry, vary
+from detkit.data.sample import Sample
 from detkit.pipeline.settings import Augment
 
 SIZE = (120, 160)
@@ -38,9 +39,18 @@ def view_of(options, boxes, seed=0, size=SIZE, picture=None):
     return augmented(picture, normalised(*boxes), options, size, seed)
 
 
+def sample_of(picture, boxes) -> Sample:
+    return Sample(picture, boxes, np.zeros(len(boxes), np.int32), np.ones(len(boxes), np.float32))
+
+
 def augmented(picture, boxes, options, size, seed=0):
-    view, geometry = augment(picture, boxes, options, size, np.random.default_rng(seed))
-    return view, *geometry.boxes(boxes)
+    """The view, and all boxes in it with their weights, also of those that are gone."""
+    sample = sample_of(picture, boxes)
+    view = vary(sample, options, size, np.random.default_rng(seed))
+    pose = geometry.draw(sample, options, np.random.default_rng(seed))
+    moved, weights = pose.geometry(picture.shape[:2]).boxes(sample)
+    assert np.array_equal(view.boxes, moved[weights >= 0]) and np.array_equal(view.weights, weights[weights >= 0])
+    return view.image, moved, weights
 
 
 def test_no_options_change_nothing():

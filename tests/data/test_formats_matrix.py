@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from data_files import picture
-from random_datasets import PIXEL, TARGETS, assert_same_boxes, by_picture, passed_through
+from random_datasets import MAPS, PIXEL, TARGETS, assert_same_boxes, by_picture, passed_through
 
 from detkit import data, masks
 from detkit.data import formats
@@ -90,21 +90,65 @@ def test_label_ids_and_areas_are_kept(dataset, tmp_path, name):
     np.testing.assert_allclose(new[0].area[:3], first.area[:3])
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("source", [name for name in TARGETS if KEEPS[name] & {"polygons", "masks"}])
+def test_outlines_become_class_maps(dataset, tmp_path, source):
+    drawn = slice(1, 3) if source != "yolo" else slice(0, 1)  # which keep away from each other
+    first = dataset[0]
+    first = data.Example(
+        first.image, first.boxes[drawn], first.class_ids[drawn], SIZE, segmentations=first.segmentations[drawn]
+    )
+    dataset = replace(dataset, examples=(first, dataset[2]))
+    passed = passed_through(dataset, source, tmp_path / "0")
+    new = passed_through(passed, "masks", tmp_path / "1")
+    assert new.problems == ()
+    for stem, example in by_picture(dataset).items():
+        found, expected = by_picture(new)[stem].semantic(), example.semantic()
+        places = np.array([0, *(new.classes.index(name) + 1 if name in new.classes else 0 for name in dataset.classes)])
+        np.testing.assert_array_equal(found, places[expected])
+
+
+@pytest.mark.parametrize("target", ["masks", "voc"])
+@pytest.mark.parametrize("source", ["masks", "voc"])
+def test_class_maps_survive_any_two_formats(dataset, tmp_path, source, target):
+    values = np.random.default_rng(0).choice(np.array([0, 1, 2, 3, 255], np.uint8), SIZE)
+    dataset = replace(dataset, examples=(data.Example(dataset[0].image, [], [], SIZE, class_map=values),))
+    new = passed_through(passed_through(dataset, source, tmp_path / "0"), target, tmp_path / "1")
+    assert new.problems == () and new.classes == dataset.classes
+    np.testing.assert_array_equal(new[0].semantic(), values)
+
+
+def test_labels_of_pictures_survive_any_two_formats(dataset, tmp_path):
+    labelled = tuple(replace(example, image_labels=[n]) for n, example in enumerate(dataset))
+    dataset = replace(dataset, examples=labelled)
+    for step, name in enumerate(("tfrecord", "image_folder", "tfrecord", "image_folder")):
+        passed = passed_through(dataset, name, tmp_path / str(step))
+        assert passed.problems == () and passed.classes == dataset.classes
+        found = by_picture(passed)
+        assert [found[stem].image_labels.tolist() for stem in ("a", "ü b", "empty")] == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("name", [*TARGETS, *MAPS])
 def test_what_is_lost_is_said(dataset, name):
+    first = replace(dataset[0], image_labels=[0, 1], class_map=np.zeros(SIZE, np.uint8))
+    dataset = replace(dataset, examples=(first, *dataset.examples[1:]))
     said = {problem.what.removeprefix(f"{name} can't hold ").rstrip(".") for problem in lost(dataset, name)}
     kinds = {
         "polygons": "polygons",
         "masks": "masks",
         "crowd": "crowd regions",
         "difficult": "difficult objects",
-        "empty": "pictures without objects",
+        "empty": "pictures without objects" if name != "image_folder" else "pictures without a label",
+        "image labels": "labels of whole pictures",
+        "class maps": "class maps",
     }
+    if name in MAPS:
+        kinds = {kind: kinds[kind] for kind in ("empty", "image labels", "class maps")}
+        kinds["boxes"] = "objects one by one" if name == "masks" else "boxes"
     assert said == {text for kind, text in kinds.items() if kind not in KEEPS[name]}
 
 
 def test_every_format_is_in_the_matrix():
-    assert set(TARGETS) == set(KEEPS) == set(formats.NAMES)
+    assert set(TARGETS) | set(MAPS) == set(KEEPS) == set(formats.NAMES)
 
 
 SAME_BOXES = (

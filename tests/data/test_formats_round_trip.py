@@ -11,7 +11,7 @@ import pytest
 from data_files import picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_datasets import TARGETS, assert_same_boxes, datasets, passed_through
+from random_datasets import MAPS, TARGETS, assert_same_boxes, by_picture, datasets, labelled, passed_through
 
 from detkit import data
 from detkit.data.formats.lost import KEEPS
@@ -28,6 +28,23 @@ def test_random_datasets_survive(name, drawn):
         if "empty" not in KEEPS[name]:
             dataset = replace(dataset, examples=tuple(example for example in dataset if len(example)))
         assert_same_boxes(dataset, new)
+
+
+@pytest.mark.parametrize("name", [*MAPS, "tfrecord"])
+@settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_random_labels_and_class_maps_survive(name, drawn):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "pictures").mkdir()
+        dataset = drawn.draw(labelled(Path(folder) / "pictures"))
+        new = passed_through(dataset, name, Path(folder))
+        found = by_picture(new)
+        assert new.classes == dataset.classes and len(new) == len(dataset)
+        for stem, example in by_picture(dataset).items():
+            if "image labels" in KEEPS[name]:
+                assert found[stem].image_labels.tolist() == example.image_labels.tolist()
+            if "class maps" in KEEPS[name]:
+                np.testing.assert_array_equal(found[stem].semantic(), example.semantic())
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from detkit.data import images
 from detkit.errors import MediaError
@@ -53,6 +53,23 @@ def test_exif_orientation_is_applied(orientation):
     np.testing.assert_array_equal(images.decode(data), expected)
     assert images.size(data) == expected.shape[:2]
     assert images.stored_size(data) == ((12, 20), orientation)
+
+
+def test_exif_data_behind_the_pixels_of_a_png():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = b"eXIf" + content
+    chunk = struct.pack(">I", len(content)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    plain = encoded(Image.fromarray(gradient()), "PNG")
+    data = plain[:-12] + chunk + plain[-12:]  # before the last chunk
+    assert images.stored_size(data) == ((12, 20), 6) and images.size(data) == images.decode(data).shape[:2] == (20, 12)
+
+
+def test_the_size_is_told_without_decoding(monkeypatch):
+    data, decoded = encoded(Image.new("L", (20, 12)), "PNG"), []
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", decoded.append)
+    assert images.size(data) == (12, 20) and not decoded
 
 
 def test_an_unknown_orientation_changes_nothing():

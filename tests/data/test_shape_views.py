@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from detkit import masks as mask_math
 from detkit.data import batches
-from detkit.data.augment import mirrored_order
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
 from detkit.errors import DataError
@@ -203,8 +202,8 @@ def test_a_flip_swaps_left_and_right_exactly():
 
 def test_mirrored_names():
     names = ("nose", "left_eye", "right_eye", "LeftEar", "RightEar", "tail_right", "tail_left", "left_wing")
-    assert mirrored_order(names) == [0, 2, 1, 4, 3, 6, 5, 7]
-    assert mirrored_order(()) == []
+    assert batches.mirrored_order(names) == [0, 2, 1, 4, 3, 6, 5, 7]
+    assert batches.mirrored_order(()) == []
 
 
 def test_photos_without_keypoints_beside_others():

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from detkit.errors import ConfigError
 from detkit.pipeline import od_config
-from detkit.pipeline.message import Message
 from detkit.pipeline.od_config import architecture, dumps, parse, read, with_changes, write
 
 NMS = "model { ssd { post_processing { batch_non_max_suppression { %s } } } }"
@@ -94,7 +93,7 @@ def test_the_older_dialect_and_extensions_are_accepted():
               train_config { sync_replicas: true data_augmentation_options { ssd_random_crop { } } }
               [my.extension] { x: 1 }"""
     config = parse(text)
-    assert config.train_config.data_augmentation_options == (Message([("ssd_random_crop", Message())]),)
+    assert [step.operation[0] for step in config.train_config.data_augmentation_options] == ["ssd_random_crop"]
     assert "[my.extension]" in dumps(config) and "batch_norm_trainable" in dumps(config)
 
 

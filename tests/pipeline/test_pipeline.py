@@ -230,6 +230,18 @@ def test_a_pipeline_config_is_taken_as_it_is(tmp_path, name):
     )
 
 
+@pytest.mark.parametrize("named", ["maps/ducks.pbtxt", "/gone/ducks.pbtxt", "C:\\\\w\\\\ducks.pbtxt"])
+def test_the_label_map_of_a_pipeline_config(tmp_path, named, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = OD.replace("train_input_reader {", f'train_input_reader {{ label_map_path: "{named}"')
+    (tmp_path / "pipeline.config").write_text(text)
+    assert load(tmp_path / "pipeline.config").data.label_map is None
+    place = tmp_path / (named if named.startswith("maps") else "ducks.pbtxt")
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("")
+    assert load(tmp_path / "pipeline.config").data.label_map == str(place)
+
+
 def test_a_mistake_in_a_pipeline_config_is_located(tmp_path):
     (tmp_path / "p.config").write_text("model { ssd { num_clases: 1 } }")
     with pytest.raises(ConfigError, match=r"p.config:1:15"):
@@ -268,7 +280,7 @@ def test_described_defaults_are_the_values_of_an_empty_pipeline():
         for key in option.path.split("."):
             value = value[key]
         if option.path == "train.augment":
-            assert option.default is True and value == USUAL_AUGMENTATION
+            assert option.default is True and value == to_mapping(Augment(**USUAL_AUGMENTATION))
             continue
         assert value == (list(option.default) if isinstance(option.default, tuple) else option.default)
 

@@ -17,8 +17,8 @@ from small_models import equal, values
 import detkit
 from detkit import data as datasets
 from detkit.cli import main
-from detkit.data import synthesize
 from detkit.data.dataset import Dataset
+from detkit.data.synthesis import boats
 from detkit.errors import DetkitError
 from detkit.pipeline import pipeline as pipelines
 from detkit.training.finetune import finetune
@@ -37,7 +37,7 @@ COMMAND = [sys.executable, "-c", "from detkit.cli import main; main()", "train"]
 def pipeline(small_model, tmp_path_factory):
     """A pipeline file whose run takes long enough to be killed."""
     folder = tmp_path_factory.mktemp("pipeline")
-    synthesize.few_shot_set(folder, train=2, test=1, size=(90, 120))
+    boats.few_shot_set(folder, train=2, test=1, size=(90, 120))
     path = folder / "boats.yaml"
     path.write_text(PIPELINE.format(model=small_model, train=folder / "train.json", steps=400))
     return path

@@ -11,7 +11,7 @@ from detkit.errors import DataError
 from detkit.io import unreadable
 
 # Those that are told by a file's first bytes come first: coco looks at the whole file.
-NAMES = ("tfrecord", "voc", "cvat", "labelme", "yolo", "openimages", "csv", "coco")
+NAMES = ("tfrecord", "voc", "cvat", "labelme", "yolo", "openimages", "csv", "coco", "masks", "image_folder")
 
 
 def named(name: str) -> ModuleType:

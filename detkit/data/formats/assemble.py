@@ -46,6 +46,8 @@ class Picture:
     things: list[Thing] = field(default_factory=list)
     image_id: int | str = ""
     source: str = ""
+    labels: list[str] = field(default_factory=list)  # classes of the picture as a whole
+    class_map: object = None  # as in Example
 
 
 def number(text) -> float:
@@ -152,6 +154,8 @@ def _example(picture: Picture, boxes: np.ndarray, things: list[Thing], ids: dict
         area=[thing.area for thing in things],
         image_id=picture.image_id,
         source=picture.source,
+        image_labels=[ids[name] for name in picture.labels],
+        class_map=picture.class_map,
         **({"segmentations": segmentations} if any(s is not None for s in segmentations) else {}),
     )
 

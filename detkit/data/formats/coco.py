@@ -14,8 +14,10 @@ import numpy as np
 from detkit import boxes as box_math
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
-from detkit.data.formats import coco_shapes
-from detkit.data.formats.common import Pictures, Report, annotated_path, check_boxes, picture_size
+from detkit.data.formats import coco_annotations, coco_shapes, long_list
+from detkit.data.formats.coco_annotations import Columns, is_identifier
+from detkit.data.formats.common import Pictures, Report, annotated_path, picture_size
+from detkit.data.formats.long_list import LongList
 from detkit.data.problems import refuse
 from detkit.errors import DataError
 from detkit.io import read_json, write_json
@@ -26,7 +28,7 @@ _LISTS = ("images", "annotations", "categories")
 def matches(path: Path) -> str | None:
     """Why a path is not a COCO dataset; None if it is one."""
     if path.is_dir():
-        inside = ", ".join(sorted(p.name for p in path.glob("*.json"))[:5])
+        inside = ", ".join(sorted(p.name for p in path.glob("*.[jJ][sS][oO][nN]"))[:5])
         return "it is a directory; a COCO dataset is the JSON file" + (f" (there are: {inside})" if inside else "")
     content = path.read_bytes()
     missing = [key for key in _LISTS if f'"{key}"'.encode() not in content]
@@ -56,24 +58,23 @@ def read(path, images=None, strict: bool = True) -> Dataset:
     Raises:
         DataError: if the file is no COCO JSON; if strict, with all that can't be used.
     """
-    path = Path(path)
-    document = _document(path)
-    report = Report(path)
-    classes, label_ids, class_of = _categories(document["categories"], report)
-    names, skeleton = coco_shapes.keypoint_names(document["categories"], report)
-    pictures = _pictures(document["images"], Pictures(_folders(path), images), report)
-    annotations = _annotations(document["annotations"], class_of, pictures, report)
-    examples = _examples(pictures, annotations, names, report)
+    path, report = Path(path), Report(path)
+    with long_list.uncollected():
+        document = _document(path)
+        classes, label_ids, class_of = _categories(document["categories"], report)
+        names, skeleton = coco_shapes.keypoint_names(document["categories"], report)
+        pictures = _pictures(document.pop("images"), Pictures(_folders(path), images), report)
+        examples = coco_annotations.examples(document["annotations"], class_of, pictures, names, report)
     if strict:
         refuse(report.problems, path)
     return Dataset(examples, classes, label_ids, path.stem, report.problems, names, skeleton)
 
 
 def _document(path: Path) -> dict:
-    document = read_json(path)
+    document = long_list.read(path, "annotations", Columns)
     for key in _LISTS:
         value = document.get(key) if isinstance(document, dict) else None
-        if not isinstance(value, list) or (not value and key != "annotations"):
+        if not isinstance(value, list | LongList) or (not value and key != "annotations"):
             got = "nothing" if value is None else "an empty list" if value == [] else type(value).__name__
             raise DataError(
                 f'This COCO file has no list of "{key}".',
@@ -99,10 +100,6 @@ def _objects(entries: list, key: str, report: Report):
             yield f"{key}[{number}]", entry
         else:
             report.add("error", f"An entry of the list is not an object: {key}[{number}].", got=repr(entry)[:80])
-
-
-def _identifier(value) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool)
 
 
 def _categories(entries: list, report: Report) -> tuple[list[str], list[int], dict]:
@@ -151,7 +148,7 @@ def _pictures(entries: list, finder: Pictures, report: Report) -> dict:
     found, missing = {}, []
     for place, entry in _objects(entries, "images", report):
         number, name = entry.get("id"), entry.get("file_name")
-        if not _identifier(number) or not isinstance(name, str) or not name:
+        if not is_identifier(number) or not isinstance(name, str) or not name:
             report.add(
                 "error",
                 f"An image lacks its id or file_name: {place}.",
@@ -174,98 +171,6 @@ def _pictures(entries: list, finder: Pictures, report: Report) -> dict:
             found[number] = (path, size)
     finder.report_missing(missing, len(entries), report)
     return found
-
-
-def _number(value) -> float:
-    """A JSON number; NaN for what isn't one."""
-    if type(value) is float:
-        return value
-    try:
-        return float(value) if type(value) is int else float("nan")
-    except OverflowError:  # an integer of hundreds of digits
-        return float("inf")
-
-
-def _numbers(bbox) -> list[float]:
-    """The four numbers of a bbox; NaN for what isn't a number."""
-    bbox = bbox if isinstance(bbox, list) and len(bbox) == 4 else [None] * 4
-    return [_number(value) for value in bbox]
-
-
-def _annotations(entries: list, class_of: dict, pictures: dict, report: Report) -> dict:
-    """{image id: [(box number in the image, class id, annotation)]} of those with a known image and class."""
-    grouped: dict = {number: [] for number in pictures}
-    counts = dict.fromkeys(pictures, 0)
-    for place, entry in _objects(entries, "annotations", report):
-        image_id, category = entry.get("image_id"), entry.get("category_id")
-        if not _identifier(image_id) or image_id not in pictures:
-            report.add(
-                "error",
-                f"An annotation belongs to an image that isn't there: {place}.",
-                got=f"image_id {image_id!r}",
-                expected='the id of one of the "images"',
-                fix="Add the image to the list, or delete the annotation.",
-            )
-            continue
-        number, counts[image_id] = counts[image_id], counts[image_id] + 1
-        if not _identifier(category) or category not in class_of:
-            report.add(
-                "error",
-                f"A box has an unknown category: {place}.",
-                image=_name(pictures[image_id]),
-                box=number,
-                got=f"category_id {category!r}",
-                expected="one of " + ", ".join(map(str, list(class_of)[:20])),
-                fix="Add the category to the list, or correct the box.",
-            )
-            continue
-        grouped[image_id].append((number, class_of[category], entry))
-    return grouped
-
-
-def _name(picture) -> str | None:
-    return picture[0] and str(picture[0])
-
-
-def _examples(pictures: dict, grouped: dict, names: tuple[str, ...], report: Report) -> list[Example]:
-    usable = {number: picture for number, picture in pictures.items() if picture[1]}
-    rows = [(number, *row) for number in usable for row in grouped[number]]
-    sizes = np.array([usable[row[0]][1] for row in rows], np.int64).reshape(-1, 2)
-
-    def describe(i: int) -> dict:
-        number, box, _, entry = rows[i]
-        got = f"bbox {entry.get('bbox')!r:.80} (annotation id {entry.get('id')})"
-        return dict(image=_name(usable[number]), box=box, got=got)
-
-    shapes = coco_shapes.read([row[3] for row in rows], sizes, names, report, describe)
-    xywh = np.array([_numbers(row[3].get("bbox")) for row in rows], np.float64).reshape(-1, 4)
-    for i, bbox in shapes.boxes.items():
-        xywh[i] = bbox
-
-    with np.errstate(over="ignore", invalid="ignore"):
-        corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], -1)
-    boxes, kept = check_boxes(corners, sizes, report, describe)
-    examples, start = [], 0
-    for number, (path, size) in usable.items():
-        stop = start + len(grouped[number])
-        chosen = start + np.flatnonzero(kept[start:stop])
-        entries = [rows[i][3] for i in chosen]
-        examples.append(
-            Example(
-                path,
-                boxes[chosen],
-                [rows[i][2] for i in chosen],
-                size,
-                crowd=[entry.get("iscrowd") in (1, True) for entry in entries],
-                difficult=[entry.get("difficult") in (1, True) for entry in entries],
-                area=[_number(entry.get("area")) for entry in entries],
-                image_id=number,
-                source=report.file,
-                **shapes.of(chosen),
-            )
-        )
-        start = stop
-    return examples
 
 
 def write(dataset: Dataset, path) -> None:

@@ -6,7 +6,6 @@ Source: https://cocodataset.org/#format-data
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,75 +27,93 @@ class Shapes:
         segmentations: for each annotation, or None if none has one.
         keypoints: float32 [annotations, K, 2], normalised (y, x); or None.
         visibility: int8 [annotations, K]; or None.
-        boxes: {annotation: bbox}, from the masks, of those that give none.
     """
 
     segmentations: list | None
     keypoints: np.ndarray | None
     visibility: np.ndarray | None
-    boxes: dict[int, list[float]]
 
-    def of(self, chosen: np.ndarray) -> dict:
+    def chosen(self, rows: np.ndarray) -> Shapes:
+        """Those of some of the annotations, read-only."""
+        segmentations = self.segmentations and [self.segmentations[i] for i in rows.tolist()]
+        if self.keypoints is None:
+            return Shapes(segmentations, None, None)
+        keypoints, visibility = self.keypoints[rows], self.visibility[rows]
+        keypoints.setflags(write=False)
+        visibility.setflags(write=False)
+        return Shapes(segmentations, keypoints, visibility)
+
+    def of(self, image: slice) -> dict:
         """The arguments of Example for the annotations of an image."""
         parts = {}
-        if self.segmentations is not None and any(self.segmentations[i] is not None for i in chosen):
-            parts["segmentations"] = tuple(self.segmentations[i] for i in chosen)
+        if self.segmentations is not None and any(each is not None for each in self.segmentations[image]):
+            parts["segmentations"] = tuple(self.segmentations[image])
         if self.keypoints is not None:
-            parts |= {"keypoints": self.keypoints[chosen], "keypoint_visibility": self.visibility[chosen]}
+            parts |= {"keypoints": self.keypoints[image], "keypoint_visibility": self.visibility[image]}
         return parts
 
 
-def read(
-    entries: list[dict], sizes: np.ndarray, names: tuple[str, ...], report: Report, describe: Callable[[int], dict]
-) -> Shapes:
+def read(rows, names: tuple[str, ...], report: Report) -> Shapes:
     """The segmentations and keypoints of annotations; an error in the report for each that can't be used.
 
     Args:
-        entries: the annotations.
-        sizes: [N, 2], (height, width) of each one's image.
+        rows: the `coco_annotations.Rows`; those without a bbox get that of their mask.
         names: of the keypoints, as the categories give them.
-        describe: what a problem shall say of annotation i: its fields `image`, `box` and others.
+        report: takes what is wrong.
     """
-    segmentations, boxes = None, {}
-    # An empty list is what tools write for an object without an outline.
-    given = [i for i, entry in enumerate(entries) if entry.get("segmentation")]
-    if given:
-        segmentations = [None] * len(entries)
-        for i in given:
-            value, size = entries[i]["segmentation"], sizes[i].tolist()
-            try:
-                masks.check(value, size)
-            except DataError as error:
-                got = f"{error.got} (annotation id {entries[i].get('id')})"
-                parts = dict(got=got, expected=error.expected, fix=error.fix)
-                report.add("error", error.what, **describe(i) | parts)
-                continue
-            segmentations[i] = value
-            if entries[i].get("bbox") is None:
-                boxes[i] = masks.bounding_box(value, size)
-    return Shapes(segmentations, *_keypoints(entries, sizes, names, report, describe), boxes)
+    segmentations = rows.column("segmentation")
+    if segmentations is not None:
+        for i in np.flatnonzero(~masks.plain(segmentations, rows.sizes)):
+            if segmentations[i] is not None:
+                segmentations[i] = _checked(segmentations[i], rows, i, report)
+        _fill_boxes(segmentations, rows)
+    return Shapes(segmentations, *_keypoints(rows, names, report))
 
 
-def _keypoints(entries, sizes, names, report, describe):
+def _checked(segmentation, rows, i: int, report: Report):
+    """The segmentation of row i; None and an error in the report if it can't be used."""
+    size = rows.sizes[i].tolist()
+    try:
+        masks.check(segmentation, size)
+        return segmentation
+    except DataError:
+        entry = rows.entry(i)
+    try:
+        masks.check(entry["segmentation"], size)
+    except DataError as error:  # of the exact numbers
+        got = f"{error.got} (annotation id {entry.get('id')})"
+        parts = dict(got=got, expected=error.expected, fix=error.fix)
+        report.add("error", error.what, **rows.describe(i) | parts)
+        return None
+    return entry["segmentation"]
+
+
+def _fill_boxes(segmentations: list, rows) -> None:
+    for i in np.flatnonzero(np.isnan(rows.xywh).all(-1)):
+        if segmentations[i] is not None and rows.entry(i).get("bbox") is None:
+            rows.xywh[i] = masks.bounding_box(segmentations[i], rows.sizes[i].tolist())
+
+
+def _keypoints(rows, names, report):
     """Keypoints [N, K, 2] and visibility [N, K], zeros where an annotation has none; None, None if none has any."""
-    given = [i for i, entry in enumerate(entries) if entry.get("keypoints")]
-    if not given:
+    given = rows.column("keypoints")
+    if given is None:
         return None, None
-    rows = {i: _triples(entries[i]["keypoints"]) for i in given}
-    count = len(names) or next((len(row) for row in rows.values() if row is not None), 0)
+    found = {i: _triples(values) for i, values in enumerate(given) if values is not None}
+    count = len(names) or next((len(row) for row in found.values() if row is not None), 0)
     if not names:
         _report_nameless(report, count)
-    points, visibility = np.zeros((len(entries), count, 2)), np.zeros((len(entries), count), np.int8)
-    for i, row in rows.items():
+    points, visibility = np.zeros((len(given), count, 2)), np.zeros((len(given), count), np.int8)
+    for i, row in found.items():
         if row is None or len(row) != count:
-            got = f"keypoints {entries[i]['keypoints']!r:.80} (annotation id {entries[i].get('id')})"
+            got = f"keypoints {rows.entry(i)['keypoints']!r:.80} (annotation id {rows.entry(i).get('id')})"
             fix = "Mark the keypoints again, or delete them."
             parts = dict(got=got, expected=f"{count} times {_KEYPOINTS}", fix=fix)
-            report.add("error", "The keypoints of an object are not as they should be.", **describe(i) | parts)
+            report.add("error", "The keypoints of an object are not as they should be.", **rows.describe(i) | parts)
             continue
         row = np.array(row, np.float64)
-        points[i], visibility[i] = row[:, 1::-1] / sizes[i], row[:, 2]
-    _leave_out_those_outside(points, visibility, sizes, report, describe)
+        points[i], visibility[i] = row[:, 1::-1] / rows.sizes[i], row[:, 2]
+    _leave_out_those_outside(points, visibility, rows.sizes, report, rows.describe)
     return points.astype(np.float32), visibility
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,23 @@ from detkit.data.problems import Problem
 from detkit.errors import DataError, MediaError
 
 ROUNDING = 1.001  # pixels that a box may stick out: annotation tools round, and count from 0 or 1
+_A_PIXEL = 0.95  # that a box sticks out when it was counted from another number
+_ENOUGH = 5  # such boxes; fewer may be chance
+_repairing: ContextVar[str | None] = ContextVar("repairing", default=None)
+
+
+@contextmanager
+def repairing(own_sizes: bool = False) -> Iterator[None]:
+    """While it is open, readers put swapped corners in order instead of refusing the box.
+
+    Args:
+        own_sizes: believe the sizes of the picture files, not those of the annotations.
+    """
+    token = _repairing.set("own sizes" if own_sizes else "annotated sizes")
+    try:
+        yield
+    finally:
+        _repairing.reset(token)
 
 
 class Report:
@@ -56,7 +75,7 @@ class Pictures:
 
     def find(self, *names: str) -> Path | None:
         """The first of these files that is in one of the folders; without searching, where it would be."""
-        names = [name for given in names for name in dict.fromkeys((given, given.replace("\\", "/"))) if name]
+        names = [name for given in names for name in _spellings(given)]
         if not self.search:
             return self.folders[0] / names[0]
         for name in names:
@@ -78,6 +97,11 @@ class Pictures:
             report.add("error", "A picture is missing.", image=name, got=f"looked {looked}", fix=fix)
 
 
+def _spellings(name: str) -> tuple[str, ...]:
+    """A file's name as it is given, and with forward slashes."""
+    return (name, name.replace("\\", "/")) if "\\" in name else (name,) if name else ()
+
+
 def _is_file(path: Path) -> bool:
     try:
         return os.path.isfile(path)
@@ -87,8 +111,13 @@ def _is_file(path: Path) -> bool:
 
 def picture_size(annotated, path: Path, report: Report, file=None) -> tuple[int, int] | None:
     """The annotation's (height, width), or where it gives none the picture's own; None after a problem."""
-    whole = all(isinstance(side, int | float) and 0 < side < 1e6 and side == int(side) for side in annotated)
-    if whole and annotated[0] * annotated[1] <= images.MAX_PIXELS:  # a larger one can't be read anyway
+    height, width = annotated
+    if type(height) is type(width) is int:
+        whole = 0 < height < 1e6 and 0 < width < 1e6
+    else:
+        whole = all(isinstance(side, int | float) and 0 < side < 1e6 and side == int(side) for side in annotated)
+    believed = whole and _repairing.get() != "own sizes"
+    if believed and annotated[0] * annotated[1] <= images.MAX_PIXELS:  # a larger one can't be read anyway
         return int(annotated[0]), int(annotated[1])
     parts = {"file": str(file)} if file else {}
     try:
@@ -123,6 +152,8 @@ def check_boxes(
         float32 [N, 4], normalised yxyx and inside 0..1 where usable, and bool [N], which boxes are usable.
     """
     limits = np.asarray(sizes, np.float64).reshape(-1, 2)[:, ::-1]  # [N, 2] width, height
+    if _repairing.get():
+        corners = _in_order(corners, report, describe)
     low, high = corners[:, :2], corners[:, 2:]
     with np.errstate(invalid="ignore", over="ignore"):
         finite = np.isfinite(corners).all(-1)
@@ -143,7 +174,21 @@ def check_boxes(
     for i in np.flatnonzero(usable & (out > ROUNDING)):
         what = f"A box stuck out of its image by {out[i]:.4g} pixels and was cut at the edge."
         report.add("warning", what, **_advice("A box lies outside its image.", sizes[i]), **describe(i))
+    by_one = np.flatnonzero(usable & (out > _A_PIXEL) & (out <= ROUNDING))
+    if by_one.size >= _ENOUGH:
+        what = f"{by_one.size} boxes stuck out of their images by a pixel and were cut at the edge."
+        fix = "Nothing, if a pixel doesn't matter; the tool that made them seems to count pixels from another number."
+        report.add("info", what, **_advice("outside", sizes[by_one[0]]) | {"fix": fix}, **describe(by_one[0]))
     return normalised, usable
+
+
+def _in_order(corners: np.ndarray, report: Report, describe: Callable[[int], dict]) -> np.ndarray:
+    """Corners [N, 4] with the smaller coordinates first; a warning for each box where they were not."""
+    low, high = np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])
+    ordered = np.concatenate([low, high], -1)  # NaN where a corner is not a number
+    for i in np.flatnonzero(np.isfinite(corners).all(-1) & (ordered != corners).any(-1)):
+        report.add("warning", "The corners of a box were swapped and were put in order.", **describe(i))
+    return np.where(np.isfinite(corners).all(-1, keepdims=True), ordered, corners)
 
 
 def _advice(what: str, size) -> dict:

@@ -6,6 +6,7 @@ needed. Source: the OD API's data_decoders/tf_example_decoder.py, dataset_tools/
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -25,6 +26,7 @@ _KEYPOINTS = "image/object/keypoint/x"
 _WANTED = {
     *("image/encoded", "image/filename", "image/source_id", "image/height", "image/width"),
     *("image/object/class/text", "image/object/class/label", "image/object/area"),
+    *("image/class/text", "image/class/label"),
     *("image/object/mask", "image/object/mask/weight", _KEYPOINTS, *_CORNERS, *_FLAGS),
 }
 # What the frames of a SequenceExample call the same things.
@@ -46,11 +48,17 @@ def matches(path: Path) -> str | None:
     if path.is_dir():
         return None if _files(path) else "there are no files *.record or *.tfrecord in it"
     if not path.is_file():
-        return None if _files(path) else "there are no files of that pattern"
+        return None if all(map(_files, _parts(path))) else "there are no files of that pattern"
     start = head(path)
     if start.startswith(b"\x1f\x8b"):
         return "it is compressed with gzip; unpack it first, if it is a TFRecord file"
     return None if records.looks_like(start) else "it doesn't begin with the length of a record and its checksum"
+
+
+def _parts(path: Path) -> list[Path]:
+    """A path, or those of a list "a.record,b.record"."""
+    text = str(path)
+    return [path] if "," not in text or os.path.exists(path) else [Path(part.strip()) for part in text.split(",")]
 
 
 def _files(path: Path) -> list[Path]:
@@ -65,33 +73,36 @@ def _files(path: Path) -> list[Path]:
     return [file for file in found if _SHARD.sub("", file.name).endswith(_SUFFIXES) or not path.is_dir()]
 
 
-def read(path, images=None, strict: bool = True) -> Dataset:
+def read(path, images=None, strict: bool = True, label_map=None) -> Dataset:
     """The dataset in TFRecord files; pictures inside them are decoded only when they are asked for.
 
-    Names of classes come from the records, their numbers from a label map (.pbtxt) beside them or else from the
-    records too. Checksums are verified.
+    Names of classes come from the records, their numbers from a label map (.pbtxt) or else from the records too.
+    Checksums are verified.
 
     Args:
-        path: a file; a folder of *.record or *.tfrecord; or a pattern, as "train.record-?????-of-00010" or
-            "train.record@10".
+        path: a file; a folder of *.record or *.tfrecord; a pattern, as "train.record-?????-of-00010" or
+            "train.record@10"; or several, with commas between them.
         images: the folder of the pictures, for records without pictures inside; False if only the annotations matter.
         strict: raise for what can't be used; otherwise leave it out and list it in `problems`.
+        label_map: the label map, if it isn't beside the records.
 
     Raises:
         DataError: if a file is damaged or a shard is missing; if strict, with all that can't be used.
     """
-    path = Path(path)
-    files = _files(path)
-    if not files:
-        raise DataError("There are no TFRecord files here.", where=path, got=matches(path) or "no such file")
-    _check_complete(files, path)
+    path, files = Path(path), []
+    for part in _parts(path):
+        own = _files(part)
+        if not own:
+            raise DataError("There are no TFRecord files here.", where=part, got=matches(part) or "no such file")
+        _check_complete(own, part)
+        files += own
     report = Report(path)
     finder = Pictures([files[0].parent / name for name in ("", "images", "..", "../images")], images)
     pictures, missing = [], []
     for file in files:
         pictures += _pictures(file, finder, missing, report)
     finder.report_missing(missing, len(missing) + len(pictures), report)
-    classes, label_ids = tfrecord_classes.resolve(pictures, files[0].parent, report)
+    classes, label_ids = tfrecord_classes.resolve(pictures, label_map or files[0].parent, report)
     return dataset(pictures, classes, path, report, strict, label_ids)
 
 
@@ -151,6 +162,7 @@ def _picture(content, values: dict, file: Path, place: str, finder, missing, rep
     if len(_array(values, _KEYPOINTS)) and not any(problem.what == _NO_KEYPOINTS for problem in report.problems):
         report.add("info", _NO_KEYPOINTS, file=place, fix="Give them as COCO JSON.")
     try:
+        picture.labels = _labels(content, values)
         picture.things = _things(content, values, size, place)
     except DataError as error:
         parts = dict(got=error.got, expected=error.expected, fix=error.fix)
@@ -158,11 +170,20 @@ def _picture(content, values: dict, file: Path, place: str, finder, missing, rep
     return picture
 
 
+def _labels(content, values: dict) -> list[tuple]:
+    """(text, number) of each label of the picture as a whole; DataError if the lists don't fit."""
+    numbers, texts = _numbers(values, "image/class/label"), _texts(content, values.get("image/class/text"))
+    if numbers and texts and len(numbers) != len(texts):
+        got, expected = f"{len(numbers)} numbers, {len(texts)} texts", "one of each a label"
+        raise DataError("The labels of a picture have lists of different lengths.", got=got, expected=expected)
+    n = max(len(numbers), len(texts))
+    return list(zip(texts or [""] * n, numbers or [None] * n, strict=True))
+
+
 def _things(content, values: dict, size: tuple[int, int], place: str) -> list[Thing]:
     """The objects of a record, with (text, number) in place of their class; DataError if the lists don't fit."""
     columns = [_array(values, key) for key in _CORNERS]
-    labels, texts = _array(values, "image/object/class/label"), _texts(content, values.get("image/object/class/text"))
-    labels = labels if labels.dtype == np.int64 else labels[:0]
+    labels, texts = _numbers(values, "image/object/class/label"), _texts(content, values.get("image/object/class/text"))
     counts = {key: len(column) for key, column in zip(_CORNERS, columns, strict=True)}
     counts |= {"image/object/class/label": len(labels), "image/object/class/text": len(texts)}
     n = len(columns[0])
@@ -175,7 +196,7 @@ def _things(content, values: dict, size: tuple[int, int], place: str) -> list[Th
     corners = np.stack(columns, -1).astype(np.float64) * (size[::-1] * 2) if n else []
     return [
         Thing(
-            (texts[i] if texts else "", int(labels[i]) if len(labels) else None),
+            (texts[i] if texts else "", labels[i] if labels else None),
             corners[i],
             i,
             place,
@@ -220,6 +241,12 @@ def _texts(content, spans) -> list[str]:
 def _array(values: dict, key: str) -> np.ndarray:
     found = values.get(key)
     return found if isinstance(found, np.ndarray) else np.zeros(0)
+
+
+def _numbers(values: dict, key: str) -> list[int]:
+    """A list of whole numbers; none where there are others."""
+    found = _array(values, key)
+    return found.tolist() if found.dtype == np.int64 else []
 
 
 def _first(values: dict, key: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,14 +12,19 @@ from detkit.data.formats.common import Report
 from detkit.errors import DataError
 
 
-def resolve(pictures: list[Picture], folder: Path, report: Report) -> tuple[list[str], list[int]]:
+def resolve(pictures: list[Picture], place: Path, report: Report) -> tuple[list[str], list[int]]:
     """The class names and label ids; objects get their name for their (text, number), or are left out.
 
+    Args:
+        pictures: what the records hold.
+        place: the label map, or the folder that may have one.
+        report: takes what the label map doesn't say, or says otherwise.
+
     Raises:
-        DataError: if a label map beside the files can't be read.
+        DataError: if the label map can't be read.
     """
-    pairs = Counter(thing.name for picture in pictures for thing in picture.things)
-    file = _label_map(folder)
+    pairs = Counter(pair for picture in pictures for pair in (*picture.labels, *(t.name for t in picture.things)))
+    file = _label_map(Path(place)) if os.path.isdir(place) else Path(place)
     if file:
         known = labelmap.read(file)
         names = {pair: _by_label_map(pair, known, file, report) for pair in pairs}
@@ -31,6 +37,7 @@ def resolve(pictures: list[Picture], folder: Path, report: Report) -> tuple[list
         for thing in picture.things:
             thing.name = names[thing.name]
         picture.things = [thing for thing in picture.things if thing.name]
+        picture.labels = [names[pair] for pair in picture.labels if names[pair]]
     return list(listed.values()), list(listed)
 
 
@@ -68,7 +75,7 @@ def _report_nameless(labels: list, report: Report) -> None:
             "The records number their classes, but don't name them.",
             got="numbers " + ", ".join(sorted(map(str, labels))[:20]),
             expected="image/object/class/text, or a label map beside the records",
-            fix="Put label_map.pbtxt beside the records.",
+            fix="Put label_map.pbtxt beside them, or name it (data.label_map in a pipeline, label_map= in Python).",
         )
 
 

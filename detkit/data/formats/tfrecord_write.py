@@ -82,6 +82,9 @@ def _features(example: Example, data: Dataset) -> dict[str, list]:
     }
     if np.isfinite(example.area).any():
         values["image/object/area"] = example.area.tolist()
+    if example.image_labels.size:
+        values["image/class/text"] = [data.classes[i].encode() for i in example.image_labels]
+        values["image/class/label"] = [int(data.label_ids[i]) for i in example.image_labels]
     return values | _masks(example)
 
 

@@ -1,7 +1,8 @@
 """Pascal VOC: a folder with one XML file a picture; boxes are xmin, ymin, xmax, ymax in pixels.
 
 Coordinates are taken as they stand, as the OD API takes them: nothing is subtracted for counting from 1. ImageNet's
-detection data have the same files, in folders by class. Masks are in index pictures in SegmentationObject/.
+detection data have the same files, in folders by class. Masks are in index pictures in SegmentationObject/, class
+maps in SegmentationClass/.
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/
 """
 
@@ -54,7 +55,8 @@ def read(path, images=None, strict: bool = True) -> Dataset:
 
     The folder holds the XML files, or folders `annotations/` and `images/`, or `Annotations/` and
     `JPEGImages/`. A picture is looked for by its <filename>, then by the name of the XML file, then by its
-    <path>. Classes are the object names, sorted.
+    <path>. Classes are the object names, sorted, and where there are class maps in SegmentationClass/, theirs:
+    labelmap.txt beside it lists them, otherwise they are VOC's.
 
     Args:
         path: the folder, or one XML file.
@@ -77,7 +79,8 @@ def read(path, images=None, strict: bool = True) -> Dataset:
     for file in files:
         pictures += _picture(file, finder, index_pictures, missing, report)
     finder.report_missing(missing, len(files), report)
-    return dataset(pictures, class_names(pictures), path, report, strict)
+    classes = voc_masks.add_class_maps(pictures, class_names(pictures), roots, report)
+    return dataset(pictures, classes, path, report, strict)
 
 
 def _picture(file: Path, finder: Pictures, index_pictures, missing: list[str], report: Report) -> list[Picture]:
@@ -143,12 +146,13 @@ def write(data: Dataset, path) -> None:
     SegmentationObject/ and SegmentationClass/ in the folder; where two overlap, the pixels are the later one's.
 
     Raises:
-        DataError: if a picture is an array, two pictures would share an XML file, or one has over 254 masks.
+        DataError: if a picture is an array, two pictures would share an XML file, one has over 254 masks, or a class
+            with masks can't be listed.
         ConfigError: if the folder can't be written.
     """
     path = Path(path)
     for file, example in files_by_stem(data, path, ".xml").items():
-        with_masks = voc_masks.write(example, path, len(data.classes))
+        with_masks = voc_masks.write(example, path, data.classes)
         with atomic_write(file) as out:
             out.write(_document(example, data.classes, with_masks))
 

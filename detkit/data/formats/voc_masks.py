@@ -1,6 +1,6 @@
 """The masks of Pascal VOC: SegmentationObject/NAME.png holds at each pixel the number of its object, from 1.
 
-255 is the void between objects. Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/segexamples/
+SegmentationClass/NAME.png holds the number of its class. 255 is the void between objects. Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/segexamples/
 """
 
 from __future__ import annotations
@@ -9,19 +9,52 @@ from pathlib import Path
 
 import numpy as np
 
+from detkit.data.class_map import MOST_CLASSES, ClassMap
 from detkit.data.example import Example
-from detkit.data.formats import mask_files
+from detkit.data.formats import class_list, mask_files
+from detkit.data.formats.assemble import Picture
 from detkit.data.formats.common import Report
 from detkit.errors import DataError
 from detkit.io import atomic_write
 
 _MOST = 254  # objects that an index picture can number
+# What VOC's own index pictures mean, where no list of classes is beside them.
+_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
+    *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
 
 
-def index_pictures(roots: list[Path]) -> dict[str, Path]:
-    """{stem: index picture} of the first of these folders with a SegmentationObject/ in it."""
-    folder = next((f for root in roots if (f := root / "SegmentationObject").is_dir()), None)
+def index_pictures(roots: list[Path], kind: str = "SegmentationObject") -> dict[str, Path]:
+    """{stem: index picture} of the first of these folders with a folder of that name in it."""
+    folder = next((f for root in roots if (f := root / kind).is_dir()), None)
     return {file.stem: file for file in folder.glob("*.png")} if folder else {}
+
+
+def add_class_maps(pictures: list[Picture], names: list[str], roots: list[Path], report: Report) -> list[str]:
+    """Give pictures the class maps of SegmentationClass/; the names of the classes, with those of the class maps.
+
+    Their values are told by labelmap.txt or another list of classes; without one they are VOC's.
+
+    Raises:
+        DataError: if the list of classes can't be used.
+    """
+    files = index_pictures(roots, "SegmentationClass")
+    with_map = [picture for picture in pictures if picture.image_id in files]
+    if not with_map:
+        return names
+    listed = class_list.near(roots, ("labelmap.txt", "classes.txt", "labels.txt"))
+    if listed is None and not set(names) <= set(_CLASSES):
+        fix = "Put labelmap.txt beside it, with a line as duck:128,0,0:: for each class, after background:0,0,0::"
+        what, got = "The class maps were passed over: nothing tells what their values mean.", f"{len(with_map)} files"
+        report.add("info", what, file=str(files[with_map[0].image_id].parent), got=got, fix=fix)
+        return names
+    listed = listed or class_list.given(("background", *_CLASSES))
+    every = sorted({*names, *listed.names})
+    places = [every.index(name) for name in listed.names]
+    for picture in with_map:
+        picture.class_map = ClassMap(files[picture.image_id], listed.meanings).renumbered(places)
+    return every
 
 
 def read(file: Path | None, count: int, size: tuple[int, int], image: str, report: Report) -> list[dict | None]:
@@ -47,28 +80,42 @@ def _by_number(values: np.ndarray, count: int, size, file: Path, image: str, rep
     return [mask_files.run_lengths(values == i, (0, 0), size) if i in present else None for i in range(1, count + 1)]
 
 
-def write(example: Example, folder: Path, classes: int) -> bool:
-    """Write the index pictures of an example; False if it has no masks. DataError for more than they can number."""
-    if all(each is None for each in example.segmentations or (None,)):
-        return False
-    if max(len(example), classes) > _MOST:
+def write(example: Example, folder: Path, classes: tuple[str, ...]) -> bool:
+    """Write the index pictures of an example, and labelmap.txt beside them; False if it has none.
+
+    Raises:
+        DataError: for more objects or classes than they can number, or a class that can't be listed.
+        ConfigError: if they can't be written.
+    """
+    planes = _planes(example, len(classes))
+    for name, values in planes.items():
+        with atomic_write(folder / name / f"{example.image.stem}.png", "wb") as out:
+            out.write(mask_files.png(values, palette().tobytes()))
+    if planes:
+        class_list.write(folder / "labelmap.txt", classes, palette()[: len(classes) + 1])
+    return bool(planes)
+
+
+def _planes(example: Example, classes: int) -> dict[str, np.ndarray]:
+    """{folder: values} of the index pictures of an example, as far as it has masks or a class map."""
+    masked = any(each is not None for each in example.segmentations or ())
+    if (masked and len(example) > _MOST) or (classes > MOST_CLASSES and (masked or example.class_map is not None)):
         got = f"{len(example)} objects, {classes} classes"
         raise DataError("An index picture can't number so many.", where=example.label, got=got, expected=f"<= {_MOST}")
-    objects = np.zeros(example.size, np.uint8)
-    kinds = np.zeros(example.size, np.uint8)
-    for i, mask in enumerate(example.masks()):
-        objects[mask], kinds[mask] = i + 1, example.class_ids[i] + 1
-    for name, values in (("SegmentationObject", objects), ("SegmentationClass", kinds)):
-        with atomic_write(folder / name / f"{example.image.stem}.png", "wb") as out:
-            out.write(mask_files.png(values, _palette()))
-    return True
+    planes = {} if example.class_map is None else {"SegmentationClass": example.semantic()}
+    if masked:
+        objects, kinds = np.zeros((2, *example.size), np.uint8)
+        for i, mask in enumerate(example.masks()):
+            objects[mask], kinds[mask] = i + 1, example.class_ids[i] + 1
+        planes = {"SegmentationObject": objects, "SegmentationClass": kinds} | planes
+    return planes
 
 
-def _palette() -> bytes:
-    """VOC's colours: the bits of a number, spread over the high bits of red, green and blue."""
+def palette() -> np.ndarray:
+    """VOC's colours, uint8 [256, 3]: the bits of a number, spread over the high bits of red, green and blue."""
     numbers = np.arange(256)
     colours = np.zeros((256, 3), np.uint8)
     for step in range(3):
         for channel in range(3):
             colours[:, channel] |= (((numbers >> (3 * step + channel)) & 1) << (7 - step)).astype(np.uint8)
-    return colours.tobytes()
+    return colours

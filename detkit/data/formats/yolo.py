@@ -6,9 +6,6 @@ classes.txt or obj.names. Source: https://docs.ultralytics.com/datasets/
 
 from __future__ import annotations
 
-import filecmp
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +22,11 @@ from detkit.data.formats.assemble import (
     files_by_stem,
     number,
     polygon_box,
-    refuse_to_replace,
     segmentation_of,
 )
 from detkit.data.formats.common import Pictures, Report, picture_size
-from detkit.errors import ConfigError, DataError
+from detkit.data.formats.placing import place
+from detkit.errors import DataError
 from detkit.io import atomic_write, make_directory
 
 
@@ -168,31 +165,11 @@ def write(data: Dataset, path) -> None:
     """
     path = Path(path)
     for file, example in files_by_stem(data, path / "labels", ".txt").items():
-        _place(example, path / "images" / example.image.name)
+        place(example, path / "images" / example.image.name)
         with atomic_write(file) as out:
             out.writelines(_row(example, i) + "\n" for i in range(len(example)))
     make_directory(path / "images")
     yolo_files.write_description(path / "data.yaml", data.classes)
-
-
-def _place(example: Example, target: Path) -> None:
-    """Link a picture, or copy it; another one that is there already is not replaced."""
-    make_directory(target.parent)
-    source = Path(os.path.abspath(example.image))
-    if not source.is_file():
-        raise DataError("A picture is missing.", where=source, got="no such file", expected="a picture to link to")
-    if target.exists() and filecmp.cmp(target, source, shallow=False):
-        return
-    if target.exists() and not target.is_symlink():
-        refuse_to_replace(target, source)
-    try:
-        target.unlink(missing_ok=True)  # a link that leads elsewhere
-        try:
-            target.symlink_to(source)
-        except OSError:  # a file system, or a Windows, that allows no links
-            shutil.copyfile(source, target)
-    except OSError as error:
-        raise ConfigError("Can't put a picture here.", where=target, got=error.strerror or str(error)) from error
 
 
 def _row(example: Example, i: int) -> str:

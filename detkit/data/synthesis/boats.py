@@ -1,4 +1,4 @@
-"""Synthetic scenes with exact boxes: a drawn toy boat on procedural backgrounds, as the demo needs them."""
+"""Scenes of a drawn toy boat with exact boxes, as the demo needs them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from detkit import boxes as box_math
-from detkit.data.backgrounds import background, noise, shadow
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
 from detkit.data.formats import coco
-from detkit.data.toy_boat import toy_boat
+from detkit.data.synthesis.backgrounds import background, shadow
+from detkit.data.synthesis.compositor import darken, lay, turned
+from detkit.data.synthesis.light import Light
+from detkit.data.synthesis.toy_boat import toy_boat
 from detkit.io import atomic_write
 
 CLASS = "toy_boat"
 SIZE = (360, 480)
-_VISIBLE = 0.25  # opacity from which a pixel counts as the object's
 
 
 @dataclass(frozen=True)
@@ -32,53 +33,19 @@ class Pose:
     mirrored: bool = False
 
 
-def _cutout(pose: Pose, height: int) -> np.ndarray:
-    """The boat in a pose, float32 [h, w, 4] in 0..1, colour times opacity, cropped to what is visible."""
-    from PIL import Image, ImageOps
-
-    boat = ImageOps.mirror(toy_boat()) if pose.mirrored else toy_boat()
-    twice = max(2 * round(pose.height * height), 8)  # turned at double size, for smooth edges
-    boat = boat.convert("RGBa").resize((twice, twice), Image.Resampling.LANCZOS)
-    boat = boat.rotate(pose.angle, Image.Resampling.BICUBIC, expand=True).reduce(2)
-    pixels = np.asarray(boat, np.float32) / 255
-    visible = pixels[..., 3] >= _VISIBLE
-    rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
-    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def _place(scene: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-    """A scene [H, W, 3] with the boat and its shadow, and its box float64 [4], normalised yxyx."""
+def place(scene: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """A scene float32 [H, W, 3] with the boat and its shadow, and its box float64 [4], normalised yxyx."""
     height, width = scene.shape[:2]
-    boat = _cutout(pose, height)
+    boat = turned(toy_boat(), round(pose.height * height), pose.angle, pose.mirrored, fine=2)
     h, w = boat.shape[:2]
     top = int(np.clip(round(pose.y * height - h / 2), 0, height - h))
     left = int(np.clip(round(pose.x * width - w / 2), 0, width - w))
-    layer = np.zeros((height, width, 4), np.float32)
-    layer[top : top + h, left : left + w] = boat
-    scene = scene * (1 - 0.5 * shadow(layer[..., 3], max(round(0.06 * h), 2))[..., None])
-    scene = scene * (1 - layer[..., 3:]) + layer[..., :3]
+    opacity = np.zeros((height, width), np.float32)
+    opacity[top : top + h, left : left + w] = boat[..., 3]
+    scene = scene.copy()
+    darken(scene, shadow(opacity, max(round(0.06 * h), 2)), (0, 0), 0.5)
+    lay(scene, boat, (top, left))
     return scene, np.array([top / height, left / width, (top + h) / height, (left + w) / width])
-
-
-@dataclass(frozen=True)
-class Light:
-    """The light of a scene: a gain [H, W, 3] and the amount of camera noise."""
-
-    gain: np.ndarray
-    grain: float
-
-    @staticmethod
-    def draw(rng: np.random.Generator, size: tuple[int, int], gain=(0.6, 1.15)) -> Light:
-        """Dim or bright by a gain from this range, warm or cool, uneven over the picture."""
-        warmth = rng.uniform(-0.12, 0.12)
-        tint = np.array([1 + warmth, 1, 1 - warmth], np.float32)
-        uneven = 0.75 + 0.5 * noise(rng, size, 1, 2)
-        return Light(rng.uniform(*gain) * uneven[..., None] * tint, rng.uniform(0.005, 0.025))
-
-    def on(self, scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The picture uint8 [H, W, 3] that a camera takes of a scene [H, W, 3] in this light."""
-        lit = scene * self.gain + self.grain * rng.standard_normal(scene.shape, np.float32)
-        return (lit.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def _poses(rng: np.random.Generator, count: int) -> list[Pose]:
@@ -106,7 +73,7 @@ def scene(rng: np.random.Generator, size: tuple[int, int] = SIZE, count: int = 1
     """
     picture, boxes = background(rng, size), []
     for pose in _poses(rng, count):
-        picture, box = _place(picture, pose)
+        picture, box = place(picture, pose)
         boxes.append(box)
     return Light.draw(rng, size).on(picture, rng), np.array(boxes, np.float32)
 
@@ -166,7 +133,7 @@ def clip(seed: int = 0, frames: int = 40, size: tuple[int, int] = SIZE) -> Itera
     light = Light.draw(rng, size, gain=(0.95, 1.1))
     for t in np.linspace(0, 1, frames):
         left = round(t * (wide.shape[1] - width))
-        picture, box = _place(wide[:, left : left + width], _course(t))
+        picture, box = place(wide[:, left : left + width], _course(t))
         yield light.on(picture, rng), box[None].astype(np.float32)
 
 

@@ -6,6 +6,8 @@ import colorsys
 
 import numpy as np
 
+from detkit.data.synthesis.compositor import blurred
+
 
 def _resized(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     from PIL import Image
@@ -31,11 +33,10 @@ def colour(rng, saturation=(0.08, 0.45), value=(0.35, 0.95)) -> np.ndarray:
 
 def shadow(opacity: np.ndarray, reach: int) -> np.ndarray:
     """The soft shadow [H, W] in 0..1 of things of this opacity [H, W], thrown down and to the right."""
-    from PIL import Image, ImageFilter
-
-    blurred = Image.fromarray((opacity * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(reach))
-    shift = (1, 0, -reach, 0, 1, -reach)
-    return np.asarray(blurred.transform(blurred.size, Image.Transform.AFFINE, shift), np.float32) / 255
+    soft = blurred(opacity, reach)
+    thrown = np.zeros_like(soft)
+    thrown[reach:, reach:] = soft[: max(len(soft) - reach, 0), : max(soft.shape[1] - reach, 0)]
+    return thrown
 
 
 def _mix(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -113,15 +114,17 @@ def _distractors(rng, picture: np.ndarray) -> np.ndarray:
     return picture + (lit - picture) * alpha[..., None]
 
 
-def background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """A background: a gradient, cloth, stripes, wood or tiles, with things lying about.
+def background(rng: np.random.Generator, size: tuple[int, int], clutter: bool = True) -> np.ndarray:
+    """A background: a gradient, cloth, stripes, wood or tiles.
 
     Args:
         rng: decides everything.
         size: (height, width).
+        clutter: whether things lie about: balls, blocks and triangles.
 
     Returns:
         float32 [H, W, 3], RGB in 0..1.
     """
     paint = rng.choice([_gradient, _cloth, _stripes, _wood, _tiles])
-    return np.clip(_distractors(rng, paint(rng, size)), 0, 1).astype(np.float32)
+    picture = paint(rng, size)
+    return np.clip(_distractors(rng, picture) if clutter else picture, 0, 1).astype(np.float32)
