@@ -276,6 +276,12 @@ def test_checking_models_and_data(model, copy, photos):
     assert "damaged" in str(problems_of(copy)["error"])
 
 
+def test_the_input_size_of_a_model(model):
+    from detkit.preflight import input_size
+
+    assert (input_size(str(model)), input_size("hands"), input_size("efficientdet_d7")) == (64, 320, 1536)
+
+
 # What a model holds
 
 

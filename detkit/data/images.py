@@ -146,7 +146,7 @@ def _rgb(image) -> np.ndarray:
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def decode(source, max_pixels: int = MAX_PIXELS) -> np.ndarray:

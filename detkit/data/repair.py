@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from detkit.data import formats, wrong_sizes
+from detkit.data import formats, outlines, wrong_sizes
 from detkit.data.checks import maps, objects, twice
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example, size_problem
-from detkit.data.formats.common import repairing
+from detkit.data.formats.common import ROUNDING, repairing
 from detkit.data.formats.extract import save_pictures
 from detkit.data.formats.lost import lost
 from detkit.data.problems import Problem
@@ -88,9 +88,9 @@ def repair(
         changes.append(_change("removed", error.what, given[i], got=None if error.got is None else str(error.got)))
     opening = [i for i in range(len(given)) if i not in found.unreadable]
     kept = _sized(replace(given, examples=[given[i] for i in opening]), reread, changes)
-    kept = zip(opening, kept, strict=True)
-    kept = {i: mapped for i, example in kept if (mapped := _with_usable_map(example, len(given.classes), changes))}
-    kept = {i: _without_spare_boxes(example, changes) for i, example in kept.items()}
+    kept = {i: _with_usable_map(each, len(given.classes), changes) for i, each in zip(opening, kept, strict=True)}
+    kept = {i: each for i, each in kept.items() if each is not None}
+    kept = {i: _without_spare_boxes(_cut(each, changes), changes) for i, each in kept.items()}
     repaired = replace(given, examples=_each_picture_once(kept, found.pairs, changes), problems=())
     changes += [Change("left out", problem.what, got=problem.got) for problem in lost(repaired, format)]
     repaired, target = _write(repaired, output, format, dataset)
@@ -165,6 +165,19 @@ def _with_usable_map(example: Example, classes: int, changes: list[Change]) -> E
     return replace(example, class_map=None) if len(example) or example.image_labels.size else None
 
 
+def _cut(example: Example, changes: list[Change]) -> Example:
+    """The example with its outlines cut at the edges of the picture, as its boxes were when they were read."""
+    found = {}
+    for box, each in enumerate(example.segmentations or ()):
+        if isinstance(each, (list, tuple)) and (pixels := outlines.beyond(each, example.size)) > ROUNDING:
+            found[box] = outlines.cut(each, example.size) or None
+            what = "An outline reached beyond its image and was cut at the edge."
+            changes.append(_change("corrected", what, example, box=box, got=f"{pixels:.4g} pixels"))
+    if not found:
+        return example
+    return replace(example, segmentations=[found.get(box, each) for box, each in enumerate(example.segmentations)])
+
+
 def _without_spare_boxes(example: Example, changes: list[Change]) -> Example:
     """The example without boxes that have next to no area or are there twice."""
     sides = (example.boxes[:, 2:] - example.boxes[:, :2]) * example.size
@@ -186,8 +199,8 @@ def _objects(example: Example, kept: list[int]) -> Example:
     names = ("boxes", "class_ids", "crowd", "difficult", "area", "keypoints", "keypoint_visibility")
     columns = {name: getattr(example, name) for name in names}
     columns = {name: column if column is None else column[kept] for name, column in columns.items()}
-    outlines = None if example.segmentations is None else tuple(example.segmentations[i] for i in kept)
-    return replace(example, **columns, segmentations=outlines)
+    shapes = None if example.segmentations is None else tuple(example.segmentations[i] for i in kept)
+    return replace(example, **columns, segmentations=shapes)
 
 
 def _each_picture_once(examples: dict[int, Example], pairs, changes: list[Change]) -> list[Example]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from detkit.data import batches as drawing
@@ -171,22 +172,19 @@ class _Maker:
 
 def _to_size(view: View, size: tuple[int, int]) -> View:
     """A view at the size of the model's input, sampled as the OD API does: no antialiasing, no half-pixel centres."""
-    import tensorflow as tf
-
     if view.size == size:
         return view
-    with tf.device("CPU:0"):
-        image = tf.raw_ops.ResizeBilinear(images=view.image[None], size=size)[0].numpy()
-    semantic = view.semantic
-    if semantic is not None:
-        rows, columns = (_nearest(n, m) for n, m in zip(size, view.size, strict=True))
-        semantic = semantic[rows[:, None], columns]
-    return view._replace(image=np.rint(image).astype(np.uint8), semantic=semantic)
+    (height, width), (rows, columns) = size, view.size
+    matrix = np.array([[columns / width, 0, 0], [0, rows / height, 0]])
 
+    def sampled(image: np.ndarray, how: int) -> np.ndarray:
+        flags, border = how | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
+        return cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=border)
 
-def _nearest(n: int, m: int) -> np.ndarray:
-    """Which of m pixels in a row the n pixels of the resized one show."""
-    return np.minimum(np.rint(np.arange(n) * (m / n)), m - 1).astype(int)
+    semantic = None if view.semantic is None else sampled(view.semantic, cv2.INTER_NEAREST)
+    # OpenCV is faster with four channels than with three.
+    image = cv2.cvtColor(sampled(cv2.cvtColor(view.image, cv2.COLOR_RGB2RGBA), cv2.INTER_LINEAR), cv2.COLOR_RGBA2RGB)
+    return view._replace(image=image, semantic=semantic)
 
 
 def _with_own_errors(dataset, failures: dict):

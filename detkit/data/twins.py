@@ -68,7 +68,7 @@ def find(dataset: Dataset, near: bool = True, show_progress: bool | None = None)
     "exact" are equal files, and pictures with the same pixels in different files. "near" are pictures whose details
     agree: saved again as another file or smaller, brighter, darker, blurred or without colour, mirrored, with a few
     words written on them, or cut by up to about a twentieth at each side; and pictures that have nearly all details in
-    common, as successive frames of a video, or forms filled in. Not found are pictures that were turned, stretched in part, cut by more,
+    common, as successive frames of a video, or filled-in forms. Not found are pictures that were turned, cut by more,
     or covered for a third or more; nor those with hardly any details, as a clear sky, unless they are equal.
 
     Each exact copy is paired with the first of its kind, and only that one with others that are near; a picture with

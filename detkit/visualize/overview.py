@@ -78,13 +78,13 @@ def _classes(axes, stats: Stats) -> None:
     axes.set_xlim(0, max(1, counts.max()) * 1.18)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0, labelsize=9)
-    _whole(axes.xaxis)
+    _whole(axes.xaxis, at_most=4)
     return None
 
 
-def _whole(axis) -> None:
-    """Ticks at whole numbers only, with commas."""
-    axis.get_major_locator().set_params(integer=True)
+def _whole(axis, at_most: int = 9) -> None:
+    """Ticks at whole numbers only, with commas, between so many intervals."""
+    axis.get_major_locator().set_params(integer=True, nbins=at_most)
     axis.set_major_formatter("{x:,.0f}")
 
 

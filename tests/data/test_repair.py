@@ -173,6 +173,19 @@ def test_every_format(format, tmp_path):
     assert [len(example) for example in again] == [len(example) for example in repaired]
 
 
+def test_outlines_are_cut_with_their_boxes(tmp_path):
+    picture(tmp_path / "source/a.png")
+    rows = ["0 0.5 0.5 1.5 0.5 0.5 1.5", "0 0.1 0.1 0.2 0.1 0.1 0.2"]
+    (tmp_path / "source/a.txt").write_text("\n".join(rows))
+    (tmp_path / "source/classes.txt").write_text("duck\n")
+    repaired, changes = repair(tmp_path / "source", tmp_path / "new")
+    assert [change.action for change in changes] == ["corrected", "corrected"]
+    # The long side of the triangle passes through the corner of the picture: a rectangle remains.
+    assert repaired[0].masks()[0].sum() == pytest.approx(30 * 40, abs=1)
+    assert (tmp_path / "new/labels/a.txt").read_text().splitlines()[1] == "0 0.1 0.1 0.2 0.1 0.1 0.2"
+    assert repair(tmp_path / "new", tmp_path / "again")[1] == []
+
+
 def test_labels_of_whole_pictures(tmp_path):
     for n, name in enumerate(("duck/1.png", "duck/2.png", "boat/3.png", "frog/4.png")):
         picture(tmp_path / "source" / name, seed=n % 3)

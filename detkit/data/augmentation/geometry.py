@@ -12,6 +12,7 @@ from detkit import boxes as box_math
 from detkit.data.example import IGNORED as NO_CLASS
 from detkit.data.sample import Sample
 
+_QUARTERS = np.array([[[1, 0], [0, 1]], [[0, 1], [-1, 0]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]]])
 KEPT, IGNORED = 0.6, 0.25  # visible shares: above the first a box counts, between the two nothing is asked of it
 
 
@@ -144,8 +145,7 @@ class Pose(NamedTuple):
         """From the turned photo to the photo, [2, 3]; each begins at 0 and has its last point at `ends`."""
         angle = np.deg2rad(self.angle)
         cos, sin = np.cos(angle), np.sin(angle)
-        quarter = np.linalg.matrix_power(np.array([[0, 1], [-1, 0]]), self.quarters % 4)
-        linear = quarter @ np.array([[cos, sin], [-sin, cos]])
+        linear = _QUARTERS[self.quarters % 4] @ np.array([[cos, sin], [-sin, cos]])
         return np.column_stack([linear, photo_ends / 2 - linear @ (ends / 2)])
 
     def _onto(self, turn, turned, size, ends) -> np.ndarray:

@@ -186,7 +186,7 @@ def _in_order(corners: np.ndarray, report: Report, describe: Callable[[int], dic
     """Corners [N, 4] with the smaller coordinates first; a warning for each box where they were not."""
     low, high = np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])
     ordered = np.concatenate([low, high], -1)  # NaN where a corner is not a number
-    for i in np.flatnonzero(np.isfinite(corners).all(-1) & (ordered != corners).any(-1)):
+    for i in np.flatnonzero((low < high).all(-1) & (ordered != corners).any(-1)):
         report.add("warning", "The corners of a box were swapped and were put in order.", **describe(i))
     return np.where(np.isfinite(corners).all(-1, keepdims=True), ordered, corners)
 

@@ -32,7 +32,8 @@ def _masked(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     top, left, bottom, right = bounds(mask)
     inside = np.pad(mask[top:bottom, left:right], 4).astype(np.float32)
     radius = min(max(0.008 * max(inside.shape), 0.6), 2.0)
-    soft = np.clip(2.4 * blurred(inside, radius)[4:-4, 4:-4] - 1, 0, 1)  # nothing outside: no rim of the old ground
+    soft = np.clip(2.4 * blurred(inside, radius)[4:-4, 4:-4] - 1, VISIBLE + 0.01, 1)
+    # Nothing outside, which would show as a rim of the old ground.
     return _joined(pixels[top:bottom, left:right], soft * inside[4:-4, 4:-4])
 
 
@@ -57,9 +58,10 @@ def _grabbed(pixels: np.ndarray, box: np.ndarray) -> np.ndarray | None:
     scale = min(1, _SIDE / max(box[2:] - box[:2]))
     small = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else crop
     y, x, stop_y, stop_x = np.rint((box - [top, left, top, left]) * scale).astype(int)
-    labels = np.zeros(small.shape[:2], np.uint8)
+    if min(stop_y - y, stop_x - x) < 4:
+        return None
+    labels, none = np.zeros(small.shape[:2], np.uint8), np.zeros((1, 65))
     cv2.setRNGSeed(0)
-    none = np.zeros((1, 65))
     cv2.grabCut(
         np.ascontiguousarray(small[..., ::-1]), labels, (x, y, stop_x - x, stop_y - y), none, none.copy(), 5,
         cv2.GC_INIT_WITH_RECT,
@@ -67,7 +69,8 @@ def _grabbed(pixels: np.ndarray, box: np.ndarray) -> np.ndarray | None:
     inside = _largest(labels & 1)
     if not _plausible(inside[y:stop_y, x:stop_x]):
         return None
-    whole = cv2.resize(inside.astype(np.float32), crop.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    smooth = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.5)
+    whole = cv2.resize(smooth, crop.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     mask = np.zeros(pixels.shape[:2], bool)
     mask[top:bottom, left:right] = whole >= 0.5
     return mask
