@@ -181,14 +181,14 @@ def show(
     Args:
         data: a Dataset or a path to read.
         output: the file.
-        count, pick, seed, classes, columns: as for `detkit.data.show`'s `choose` and `show`.
+        count, pick, seed, classes, columns: as for `detkit.data.overview.show`'s `choose` and `show`.
         model: as for `load`; to pick the objects that its anchors don't match, and for the size of augmented views.
         augment: show views as training gets them: "usual", or a pipeline whose `train.augment` is meant.
 
     Returns:
         The numbers of the pictures in the dataset.
     """
-    from detkit.data import show as sheets
+    from detkit.data.overview import show as sheets
     from detkit.visualize.sheet import save
 
     dataset = _dataset(data)
@@ -205,7 +205,7 @@ def show(
 
 def _views(dataset: Dataset, augment, model, seed: int):
     """Views of a dataset as a pipeline asks for them."""
-    from detkit.data.show import views_of
+    from detkit.data.overview.show import views_of
 
     plan = pipelines.Pipeline() if augment == "usual" else pipelines.load(Path(augment))
     model = model or (None if augment == "usual" else plan.model.name)

@@ -36,7 +36,7 @@ ROOMS = (
     ("data",),
     ("pipeline",),
     ("visualize",),
-    ("boxes", "masks", "nms", "fusion", "detections", "errors", "progress", "io"),
+    ("boxes", "masks", "nms", "fusion", "detections", "errors", "progress", "io", "text"),
 )
 FLOOR = {name: floor for floor, names in enumerate(ROOMS) for name in names}
 

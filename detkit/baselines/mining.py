@@ -79,7 +79,7 @@ def targets(boxes: np.ndarray, example: Example, classes: int) -> tuple[np.ndarr
     objects are neither: what overlaps them counts for nothing.
     """
     overlaps = box_math.iou(boxes, example.boxes)  # [N, M]
-    sure = ~(example.crowd | example.difficult)
+    sure = example.counts
     doubtful = overlaps[:, ~sure].max(axis=1, initial=0) >= NEGATIVE
     overlaps, truth = overlaps[:, sure], example.boxes[sure]
     of_class = example.class_ids[sure, None] == np.arange(classes)  # [M, C]

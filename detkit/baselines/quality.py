@@ -128,7 +128,7 @@ def measure(dataset: Dataset, propose: Callable, show_progress: bool | None = No
 
 def _best_overlaps(boxes: np.ndarray, example: Example) -> tuple[np.ndarray, np.ndarray]:
     """(best IoU [counts, M] of each object with the first proposals, class ids [M])."""
-    counted = ~(example.crowd | example.difficult)
+    counted = example.counts
     if not len(boxes):
         return np.zeros((len(COUNTS) + 1, counted.sum()), np.float32), example.class_ids[counted]
     best = np.maximum.accumulate(box_math.iou(boxes, example.boxes[counted]), axis=0)  # [N, M]

@@ -8,9 +8,9 @@ from detkit.data import formats
 from detkit.data.checks import check
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
+from detkit.data.overview.stats import Stats, stats
 from detkit.data.problems import Problem, format_problems
-from detkit.data.repair import repair
-from detkit.data.stats import Stats, stats
+from detkit.data.repairs import repair
 from detkit.data.synthesis import synthesize
 
 __all__ = [

@@ -49,6 +49,7 @@ class Views:
         _check_wants(dataset, wants)
         self.dataset, self.augmentation, self.seed, self.wants = dataset, augmentation, seed, tuple(wants)
         self._size_of, self._photos = size_of, _Photos(dataset, self._uses_masks(), "semantic" in self.wants)
+        self._turns = augmentation is not None and augmentation.rotate > 0
         self._swaps = mirrored_order(dataset.keypoint_names) or slice(None)
         # Its options make the photo, and the model's own resize the input.
         self._as_in_od_api = bool(augmentation and augmentation.od_api) and augmentation == Augment(
@@ -60,9 +61,9 @@ class Views:
 
     def view(self, index: int, number: int = 0) -> View:
         """View `number` of photo `index`."""
-        view = self._view(index, number)
-        masks = view.masks if "masks" in self.wants else None
-        return view._replace(seed=self.seed_of(index, number), masks=masks)
+        columns = {"masks": ("masks",), "keypoints": ("keypoints", "keypoint_weights")}
+        unwanted = {column: None for name in columns if name not in self.wants for column in columns[name]}
+        return self._view(index, number)._replace(seed=self.seed_of(index, number), **unwanted)
 
     def seed_of(self, index: int, number: int) -> int:
         """The seed that comes with a view."""
@@ -92,12 +93,12 @@ class Views:
     def _sample(self, index: int) -> Sample:
         """A photo with all that is wanted of it."""
         example, photo = self.dataset[index], self._photos[index]
-        counts = ~(example.crowd | example.difficult)
+        counts = example.counts
         if "masks" in self.wants:
             counts &= np.array([mask is not None for mask in photo.masks], bool)
         weights = counts.astype(np.float32)
         sample = Sample(photo.pixels, example.boxes, example.class_ids, weights, photo.masks, semantic=photo.semantic)
-        if "keypoints" in self.wants:
+        if "keypoints" in self.wants or self._turns:  # the boxes of what is turned hold them
             sample = sample._replace(**_keypoints(example, self.dataset.keypoint_count))
         return sample._replace(labels=labels_of(example)) if "labels" in self.wants else sample
 

@@ -12,6 +12,7 @@ import numpy as np
 from detkit.data import images
 from detkit.data.encoded import EncodedImage
 from detkit.errors import DataError, MediaError
+from detkit.text import some
 
 IGNORED = 255  # of a pixel whose class counts neither for nor against
 MOST_CLASSES = 254
@@ -57,16 +58,16 @@ class ClassMap:
         raise DataError(
             "A mask has values that stand for no class.",
             where=self.image,
-            got=", ".join(told[:_TOLD]) + (f", and {len(told) - _TOLD} more" if len(told) > _TOLD else ""),
-            expected=", ".join(known[:40]) + (", ..." if len(known) > 40 else ""),
+            got=some(told, _TOLD),
+            expected=some(known, 4 * _TOLD),
             fix="Complete the list of classes, or correct the class map.",
         )
 
     def renumbered(self, table) -> ClassMap:
-        """The same with other class ids: `table[old]` is the new one, negative for a class that may not occur."""
-        kept = {key: meaning for key, meaning in self.meanings.items() if meaning in (0, IGNORED)}
-        others = {key: int(table[meaning - 1]) + 1 for key, meaning in self.meanings.items() if key not in kept}
-        return replace(self, meanings=kept | {key: meaning for key, meaning in others.items() if meaning > 0})
+        """The same with other class ids: `table[old]` is the new one, negative for what becomes background."""
+        known = range(1, len(table) + 1)
+        meanings = {key: max(int(table[m - 1]) + 1, 0) if m in known else m for key, m in self.meanings.items()}
+        return replace(self, meanings=meanings)
 
 
 def stored(image: Path | EncodedImage, colours: bool = False, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -115,14 +115,15 @@ class Dataset:
         boxes = sum(len(example) for example in self.examples)
         return f"Dataset({self.name!r}: {len(self)} images, {boxes} boxes, classes {list(self.classes)})"
 
-    def _select(self, indices: Iterable[int]) -> Dataset:
+    def take(self, indices: Iterable[int]) -> Dataset:
+        """The examples of these indices, in their order."""
         return replace(self, examples=tuple(self.examples[i] for i in indices))
 
     def sample(self, n: int, seed: int) -> Dataset:
         """`n` examples drawn without replacement, in their original order; DataError if there are fewer."""
         if not 0 <= n <= len(self):
             raise DataError("Can't draw that many examples.", where=self.name, got=n, expected=f"0..{len(self)}")
-        return self._select(sorted(np.random.default_rng(seed).permutation(len(self))[:n]))
+        return self.take(sorted(np.random.default_rng(seed).permutation(len(self))[:n]))
 
     def split(
         self,

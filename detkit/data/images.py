@@ -98,20 +98,23 @@ def _header(file, name):
             fix="Convert it, whatever its file name says, or leave it out.",
         )
     file.seek(0)
-    try:
+    with _decoding(name):
         return plugin(file)
-    except Exception as error:  # a damaged file can raise anything in a parser
-        raise _damaged(name, error) from error
 
 
-def _damaged(name, error: Exception) -> MediaError:
-    return MediaError(
-        "This picture is damaged or cut short.",
-        where=name,
-        got=str(error) or repr(error),
-        expected=_ALLOWED + ", complete",
-        fix="Copy or download the file again, or leave it out.",
-    )
+@contextmanager
+def _decoding(name):
+    """While a picture is read; a damaged one can raise anything in Pillow."""
+    try:
+        yield
+    except Exception as error:
+        raise MediaError(
+            "This picture is damaged or cut short.",
+            where=name,
+            got=str(error) or repr(error),
+            expected=_ALLOWED + ", complete",
+            fix="Copy or download the file again, or leave it out.",
+        ) from error
 
 
 def _orientation(image) -> int:
@@ -167,11 +170,9 @@ def decode(source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """
     with _opened(source) as (image, name):
         _check_pixels(image, name, max_pixels)
-        try:
+        with _decoding(name):
             image.load()
             pixels = _rgb(image)
-        except Exception as error:  # a damaged file can raise anything in a decoder
-            raise _damaged(name, error) from error
         return _upright(pixels, _orientation(image))
 
 
@@ -179,11 +180,9 @@ def decode_rgba(source) -> np.ndarray:
     """The pixels of a picture and their opacity, uint8 [H, W, 4]; otherwise as `decode`."""
     with _opened(source) as (image, name):
         _check_pixels(image, name, MAX_PIXELS)
-        try:
+        with _decoding(name):
             image.load()
             pixels = np.array(image.convert("RGBA"))
-        except Exception as error:  # a damaged file can raise anything in a decoder
-            raise _damaged(name, error) from error
         return _upright(pixels, _orientation(image))
 
 
@@ -206,11 +205,9 @@ def thumbnail(source, side: int) -> np.ndarray:
         return np.asarray(Image.fromarray(source).resize((side, side), Image.Resampling.BOX))
     with _opened(source) as (image, name):
         _check_pixels(image, name, MAX_PIXELS)
-        try:
+        with _decoding(name):
             image.draft(None, (2 * side, 2 * side))
             pixels = Image.fromarray(_rgb(image)).resize((side, side), Image.Resampling.BOX)
-        except Exception as error:  # a damaged file can raise anything in a decoder
-            raise _damaged(name, error) from error
         return _upright(np.asarray(pixels), _orientation(image))
 
 
@@ -271,10 +268,8 @@ def stored_values(source) -> np.ndarray:
             got = f"a {image.format} picture" if image.format != "PNG" else "colours of 16 bits"
             fix = "Export it again as PNG: JPEG and its like blur the borders, where other values come out."
             raise MediaError("This picture can't tell exact values.", where=name, got=got, expected="a PNG", fix=fix)
-        try:
+        with _decoding(name):
             values = np.asarray(image)
-        except Exception as error:  # a damaged file can raise anything in a decoder
-            raise _damaged(name, error) from error
     # Pillow stretches grey values of two and four bits over 0..255.
     stretched = {"L;2": 85, "L;4": 17}.get(packing)
     values = values // np.uint8(stretched) if stretched else values

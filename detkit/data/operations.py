@@ -14,10 +14,12 @@ from detkit.data.class_map import IGNORED, MOST_CLASSES, ClassMap
 from detkit.data.example import Example
 from detkit.errors import DataError
 from detkit.pipeline.fields import nearest
+from detkit.text import some
 
 if TYPE_CHECKING:
     from detkit.data.dataset import Dataset
 
+_LISTED = 20  # classes in a message
 _COLUMNS = ("boxes", "class_ids", "crowd", "difficult", "area", "keypoints", "keypoint_visibility")
 
 
@@ -56,9 +58,7 @@ def with_class_ids(example: Example, table: np.ndarray) -> Example:
         values[: len(table) + 1] = [0, *(table[:IGNORED] + 1).clip(0)]
         class_map = values[class_map]
     elif isinstance(class_map, ClassMap):
-        known = range(1, len(table) + 1)
-        meanings = {key: max(int(table[m - 1]) + 1, 0) if m in known else m for key, m in class_map.meanings.items()}
-        class_map = replace(class_map, meanings=meanings)
+        class_map = class_map.renumbered(table)
     return replace(example, class_ids=table[example.class_ids], image_labels=labels[labels >= 0], class_map=class_map)
 
 
@@ -66,8 +66,8 @@ def with_classes(data: Dataset, classes: Iterable[str]) -> Dataset:
     """The body of `Dataset.with_classes`."""
     classes = tuple(classes)
     table = np.array([classes.index(name) if name in classes else -1 for name in data.classes], np.int32)
-    used = {int(i) for example in data for i in np.unique([*example.class_ids, *example.image_labels])}
-    unknown = [data.classes[i] for i in sorted(used) if table[i] < 0]
+    used = np.concatenate([table[:0], *(ids for each in data for ids in (each.class_ids, each.image_labels))])
+    unknown = [data.classes[i] for i in np.unique(used) if table[i] < 0]
     if unknown:
         raise DataError(
             "Some classes of this dataset are unknown there.",
@@ -89,7 +89,7 @@ def select_classes(data: Dataset, names: Iterable[str], keep_empty: bool) -> Dat
         what, fix = "The classes to select are no list.", f'Write ["{names}"].'
         raise DataError(what, where=data.name, got=repr(names), expected="a list of class names", fix=fix)
     names = tuple(names)
-    _check_known(data, names)
+    check_known(data, names)
     table = np.array([names.index(name) if name in names else -1 for name in data.classes], np.int32)
     ids = tuple(data.label_ids[data.classes.index(name)] for name in names)
     examples = [with_class_ids(example, table) for example in data]
@@ -100,7 +100,7 @@ def select_classes(data: Dataset, names: Iterable[str], keep_empty: bool) -> Dat
 
 def rename_classes(data: Dataset, names: Mapping[str, str]) -> Dataset:
     """The body of `Dataset.rename_classes`."""
-    _check_known(data, names)
+    check_known(data, names)
     renamed = [names.get(name, name) for name in data.classes]
     classes = tuple(dict.fromkeys(renamed))
     ids = tuple(data.label_ids[renamed.index(name)] for name in classes)
@@ -174,13 +174,14 @@ def _keypoints(every: Sequence[Dataset]) -> tuple[tuple[str, ...], tuple]:
     return having[0].keypoint_names if having else (), skeletons[0] if skeletons else ()
 
 
-def _check_known(data: Dataset, names: Iterable[str]) -> None:
+def check_known(data: Dataset, names: Iterable[str]) -> None:
+    """DataError for a class that a dataset doesn't have."""
     for name in names:
         if name not in data.classes:
             raise DataError(
                 "There is no such class in this dataset.",
                 where=data.name,
                 got=repr(name),
-                expected=", ".join(data.classes) or "a dataset with classes",
+                expected=some(data.classes, _LISTED) or "a dataset with classes",
                 fix=nearest(name, data.classes),
             )

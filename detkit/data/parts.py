@@ -15,9 +15,8 @@ from detkit.data.formats.lost import lost
 from detkit.data.formats.placing import place
 from detkit.data.problems import Problem
 from detkit.errors import ConfigError, DataError
+from detkit.text import aligned
 
-_ENDINGS = {"coco": ".json", "csv": ".csv", "cvat": ".xml", "openimages": ".csv", "tfrecord": ".record"}  # else folders
-_HOLDING = ("tfrecord", "image_folder")  # what takes pictures in, wherever they are
 _ROWS = 40  # of a table
 
 
@@ -39,13 +38,13 @@ def write(parts: Mapping[str, Dataset], folder, format: str) -> tuple[dict[str, 
         DataError: if the format can't hold them, or a picture can't be linked.
     """
     module, folder = formats.named(format), Path(folder)
-    paths = {name: folder / f"{name}{_ENDINGS.get(format, '')}" for name in parts}
+    paths = {name: folder / f"{name}{formats.FILES.get(format, '')}" for name in parts}
     for path in paths.values():
         if path.exists():
             fix = "Name a new directory, or delete this one."
             raise ConfigError("There is a part of this name already.", where=path, expected="nothing there", fix=fix)
     whole = replace(next(iter(parts.values())), examples=tuple(e for part in parts.values() for e in part))
-    examples = iter(whole if format in _HOLDING else save_pictures(whole, folder / "images"))
+    examples = iter(whole if format in formats.WITH_PICTURES else save_pictures(whole, folder / "images"))
     for name, part in parts.items():
         part = replace(part, examples=tuple(next(examples) for _ in part))
         if format == "openimages":  # which tells no more than the name of a picture
@@ -74,9 +73,7 @@ def table(parts: Mapping[str, Dataset]) -> str:
     if len(classes) > _ROWS:
         rest = counts.sum(0) - counts[order].sum(0)
         rows.append((f"{len(classes) - _ROWS} more classes", *map(str, rest)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
-    return "\n".join("  ".join(line) for line in lines)
+    return aligned(rows)
 
 
 def _counts(part: Dataset) -> np.ndarray:

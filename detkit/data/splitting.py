@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detkit.errors import DataError
+from detkit.text import some
 
 if TYPE_CHECKING:
     from detkit.data.dataset import Dataset
 
 _EXACT = 1e-6  # by which fractions may fail to add up to 1
 _SIZE = 20  # how much the size of a part counts, compared with its share of a class
-_TOLD = 5  # pictures or classes that a message names
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def split(
         )
     counts = strata(dataset) if stratify else np.zeros((len(dataset), 0), np.int64)
     part_of = assigned(counts, groups, fractions, seed)[groups]
-    parts = tuple(dataset._select(np.flatnonzero(part_of == part)) for part in range(len(fractions)))
+    parts = tuple(dataset.take(np.flatnonzero(part_of == part)) for part in range(len(fractions)))
     return Split(parts, _together(groups), np.zeros(0, np.int64))
 
 
@@ -67,7 +67,7 @@ def few_shot_split(
     drawn, selection = _drawn(dataset, k, seed)
     groups = _groups(dataset, twins, show_progress)
     left_out = np.setdiff1d(np.flatnonzero(np.isin(groups, groups[drawn])), drawn)
-    rest = dataset._select(np.setdiff1d(np.arange(len(dataset)), np.union1d(drawn, left_out)))
+    rest = dataset.take(np.setdiff1d(np.arange(len(dataset)), np.union1d(drawn, left_out)))
     return Split((selection, rest), _together(groups), left_out)
 
 
@@ -164,12 +164,11 @@ def _groups(dataset: Dataset, twins: bool, show_progress: bool | None) -> np.nda
         return np.arange(len(dataset))
     found = twin_pictures.find(dataset, show_progress=show_progress)
     if found.unreadable:
-        first, error = next(iter(found.unreadable.items()))
-        labels = [dataset[i].label for i in found.unreadable]
         raise DataError(
-            f"{len(labels)} of {len(dataset)} pictures can't be read, so it can't be told which are nearly equal.",
+            f"{len(found.unreadable)} of {len(dataset)} pictures can't be read, so it can't be told which are nearly "
+            "equal.",
             where=dataset.name,
-            got=f"{error.what} {dataset[first].label}" + (f", and {len(labels) - 1} more" if len(labels) > 1 else ""),
+            got=some([f"{error.what} {dataset[i].label}" for i, error in found.unreadable.items()], 1),
             expected="pictures that open",
             fix="Run `detkit data check` to list them; or split without looking at pictures: twins=False "
             "(--separate-twins on the command line).",
@@ -184,7 +183,7 @@ def _together(groups: np.ndarray) -> int:
 def _box_counts(dataset: Dataset) -> np.ndarray:
     """int [N, C]: the boxes of each class in each picture; crowd regions and difficult objects don't count."""
     classes = len(dataset.classes)
-    counting = [each.class_ids[~(each.crowd | each.difficult)] for each in dataset]
+    counting = [each.class_ids[each.counts] for each in dataset]
     rows = np.repeat(np.arange(len(dataset)), [len(ids) for ids in counting])
     keys = rows * classes + np.concatenate([np.zeros(0, np.int64), *counting]).astype(np.int64)
     return np.bincount(keys, minlength=len(dataset) * classes).reshape(len(dataset), classes)
@@ -201,7 +200,7 @@ def _drawn(dataset: Dataset, k: int, seed: int) -> tuple[np.ndarray, Dataset]:
     for i in rng.permutation(len(examples)):
         example = examples[i]
         difficult = example.difficult.copy()
-        for box in rng.permutation(np.flatnonzero(~(example.crowd | example.difficult))):
+        for box in rng.permutation(np.flatnonzero(example.counts)):
             if spare[example.class_ids[box]] > 0:
                 spare[example.class_ids[box]] -= 1
                 difficult[box] = True
@@ -230,12 +229,11 @@ def _check_shots(dataset: Dataset, totals: np.ndarray, k: int) -> None:
         raise DataError("Few shots are a whole number of boxes.", where=dataset.name, got=k, expected="1 or more")
     lacking = np.flatnonzero(totals < k)
     if len(lacking) or not len(totals):
-        told = [f"{dataset.classes[c]} {totals[c]}" for c in lacking[:_TOLD]]
-        more = f", and {len(lacking) - _TOLD} more classes" if len(lacking) > _TOLD else ""
+        told = [f"{dataset.classes[c]} {totals[c]}" for c in lacking]
         raise DataError(
             f"Some classes have fewer than {k} boxes.",
             where=dataset.name,
-            got=", ".join(told) + more or "no classes",
+            got=some(told) or "no classes",
             expected=f"{k} or more of each class; crowd regions and difficult objects don't count",
             fix="Ask for fewer, or choose classes with select_classes.",
         )

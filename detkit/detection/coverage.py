@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from detkit.data.coverage import AnchorIndex
+from detkit.data.overview.coverage import AnchorIndex
 from detkit.detection.build import build
 from detkit.detection.detector import Detector
 from detkit.detection.faster_rcnn import FasterRCNN

@@ -73,12 +73,7 @@ def analyse(matches: Matches, threshold: int = 0) -> Errors:
 
 
 def _mean_ap(matches: Matches, threshold: int) -> float:
-    average = replace(
-        matches,
-        thresholds=matches.thresholds[threshold : threshold + 1],
-        truth=matches.truth[threshold : threshold + 1],
-        ignored=matches.ignored[threshold : threshold + 1],
-    ).average_precision()
+    average = matches.at(slice(threshold, threshold + 1)).average_precision()
     return float(np.nanmean(average)) if np.isfinite(average).any() else 0.0
 
 
@@ -106,7 +101,7 @@ def _corners(boxes: np.ndarray) -> np.ndarray:
 def _causes(matches: Matches, threshold: int) -> tuple[np.ndarray, np.ndarray]:
     """The cause of each error, -1 for what is none, and the object that the detection means, -1 for none."""
     cause, meant = np.full(len(matches.score), -1, np.int8), np.full(len(matches.score), -1, np.int64)
-    limit = matches.thresholds[threshold]
+    limit = float(matches.thresholds[threshold])  # overlaps are float32, and so is what they are compared with
     for rows, columns, overlaps in _pairs(matches):
         same = matches.class_id[rows, None] == matches.truth_class[columns]
         own, other = np.where(same, overlaps, -1), np.where(same, -1, overlaps)

@@ -69,7 +69,12 @@ def interval(
 
 def mean_precision(matches: Matches, weights, name: str = "AP") -> np.ndarray:
     """AP, AP50 or AP75 [S] of weighted samples, the mean over the classes that have objects there; NaN without any."""
-    average = matches.average_precision(weights)[:, NAMES[name]].reshape(len(weights), -1)
+    return _mean_of_defined(matches.at(NAMES[name]).average_precision(weights))
+
+
+def _mean_of_defined(average: np.ndarray) -> np.ndarray:
+    """The mean over thresholds and classes, [S, T, K] to [S]."""
+    average = average.reshape(len(average), -1)
     defined = np.isfinite(average)
     with np.errstate(invalid="ignore"):
         return np.where(defined, average, 0).sum(axis=1) / defined.sum(axis=1)
@@ -176,12 +181,15 @@ def _permutation(first: Matches, second: Matches, name: str, observed: float, sa
     """How often exchanging the models in a random half of the images makes a difference as large as the observed."""
     if not math.isfinite(observed):
         return 1.0
-    images, both = len(first.objects), _joined(first, second)
+    images, both = len(first.objects), _joined(first, second).at(NAMES[name])
     of_second = np.repeat([False, True], [len(first.score), len(second.score)])[both.row]
     exchanged = np.random.default_rng([seed, 1]).random((samples, images)) < 0.5
-    own = exchanged[:, both.image] == of_second  # the detections that A has after the exchange
+
+    def owned(by_second):  # by A or by B after the exchange
+        return lambda rows, here: exchanged[rows][:, both.image[here]] == (of_second[here] ^ by_second)
+
     objects = np.ones((samples, images))
-    a, b = (mean_precision(both, np.concatenate([objects, each], axis=1), name) for each in (own, ~own))
+    a, b = (_mean_of_defined(both.average_precision(objects, owned(which))) for which in (False, True))
     as_large = np.abs(b - a) >= abs(observed) - 1e-12
     return float((as_large.sum() + 1) / (samples + 1))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -86,41 +87,56 @@ class Matches:
         """The detections of a class."""
         return slice(*np.searchsorted(self.class_id, [class_id, class_id + 1]))
 
-    def average_precision(self, weights=None) -> np.ndarray:
+    def at(self, thresholds: slice) -> Matches:
+        """The same at some of the IoU thresholds."""
+        parts = {name: getattr(self, name)[thresholds] for name in ("thresholds", "truth", "ignored")}
+        return replace(self, **parts)
+
+    def average_precision(self, weights=None, detections: Callable | None = None) -> np.ndarray:
         """AP as COCO interpolates it, of each threshold and class, in samples that hold images more or less often.
 
         Args:
-            weights: [S, images], how often each image, with all its objects and detections, is in each of S samples;
-                or [S, images + D], the objects of each image and each detection for itself. None: all once.
+            weights: [S, images], how often each image is in each of S samples; None: once, in one sample.
+            detections: how often its detections are, where that is not as often as the image: a function of a slice of
+                the samples and a slice of the detections, to [samples, detections].
 
         Returns:
             float64 [S, T, K], NaN where a class has no objects.
         """
-        images, classes = self.objects.shape
-        weights = np.ones((1, images)) if weights is None else np.asarray(weights, np.float64)
-        of_images, of_detections = weights[:, :images], weights[:, images:]
-        objects = of_images @ self.objects  # [S, K]
-        result = np.full((len(weights), len(self.thresholds), classes), np.nan)
+        weights = np.ones((1, len(self.objects))) if weights is None else np.asarray(weights, np.float64)
+        detections = detections or (lambda rows, here: weights[rows][:, self.image[here]])
+        objects = weights @ self.objects  # [S, K]
+        result = np.full((len(weights), len(self.thresholds), self.objects.shape[1]), np.nan)
         for k in np.flatnonzero(self.objects.any(axis=0)):
             here = self.of_class(k)
-            step = max(1, _AT_ONCE // (len(self.thresholds) * max(here.stop - here.start, 1)))
+            step = max(1, _AT_ONCE // max(here.stop - here.start, 1))
             for start in range(0, len(weights), step):
                 rows = slice(start, start + step)
-                each = of_detections[rows, here] if of_detections.size else of_images[rows][:, self.image[here]]
-                result[rows, :, k] = self._interpolated(each, here, objects[rows, k])
+                result[rows, :, k] = self._interpolated(detections(rows, here), here, objects[rows, k])
         return result
 
     def _interpolated(self, weights, here: slice, objects) -> np.ndarray:
         """AP [S, T] of a class whose detections weigh [S, D], with so many objects [S]."""
-        found = (weights[:, None] * self.correct[:, here]).cumsum(axis=-1)  # [S, T, D]
-        wrong = (weights[:, None] * self.wrong[:, here]).cumsum(axis=-1)
-        precision = found / np.maximum(found + wrong, np.spacing(1))
-        precision = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
-        recall = found / np.where(objects > 0, objects, np.nan)[:, None, None]
-        # How many of the 101 recalls are reached by each detection, and not by the one before it.
-        reached = np.searchsorted(RECALL_GRID, recall.ravel(), side="right").reshape(recall.shape)
-        average = (np.diff(reached, axis=-1, prepend=0) * precision).sum(axis=-1) / len(RECALL_GRID)
-        return np.where(objects[:, None] > 0, average, np.nan)
+        seen = np.cumsum(weights, axis=1, dtype=np.float64)
+        each = [
+            _area(weights, seen, correct, ignored, objects)
+            for correct, ignored in zip(self.correct[:, here], self.ignored[:, here], strict=True)
+        ]
+        return np.where(objects[:, None] > 0, np.stack(each, axis=1), np.nan)
+
+
+def _area(weights, seen, correct, ignored, objects) -> np.ndarray:
+    """AP [S] at one threshold, of detections that weigh [S, D], and with their running sum `seen`."""
+    # Recall rises at right detections only, and precision is nowhere higher than there.
+    right, aside = np.flatnonzero(correct), np.flatnonzero(ignored)
+    found = np.cumsum(weights[:, right], axis=1, dtype=np.float64)
+    left_out = np.cumsum(np.pad(weights[:, aside], [(0, 0), (1, 0)]), axis=1, dtype=np.float64)
+    precision = found / np.maximum(seen[:, right] - left_out[:, np.searchsorted(aside, right)], np.spacing(1))
+    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    recall = found / np.maximum(objects, np.spacing(1))[:, None]
+    # How many of the 101 recalls are reached by each detection, and not by the one before it.
+    reached = np.searchsorted(RECALL_GRID, recall.ravel(), side="right").reshape(recall.shape)
+    return (np.diff(reached, axis=1, prepend=0) * precision).sum(axis=1) / len(RECALL_GRID)
 
 
 def _of_truth(objects: list[dict], entries, images: int, classes: int) -> dict:

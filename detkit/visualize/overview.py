@@ -15,12 +15,10 @@ from detkit.visualize.palette import colour
 from detkit.visualize.sheet import shortened
 
 if TYPE_CHECKING:
-    from detkit.data.stats import Stats
+    from detkit.data.overview.stats import Stats
 
 _CLASSES = 20  # bars in the plot of classes
 _LETTERS = 24  # of a class name
-_LIMITS = (32, 96)  # pixels, of the sides of COCO's areas
-_SIZES = ("small", "medium", "large")
 _TINTS = tuple("#{:02x}{:02x}{:02x}".format(*colour(n)) for n in (2, 3, 6))  # of small, medium and large objects
 _RED, _BLUE = _TINTS[0], _TINTS[2]
 
@@ -90,31 +88,22 @@ def _whole(axis, at_most: int = 9) -> None:
 
 def _sizes(axes, stats: Stats) -> None:
     axes.set_title("Sizes of the objects")
-    axes.set_xlabel(f"√area in pixels of {_pixels_of(stats)}")
+    axes.set_xlabel(f"√area in pixels of {stats.pixels_of}")
     if not stats.objects:
         return _nothing(axes)
     sides = stats.mean_sides
     parts = [sides[stats.size_ids == n] for n in range(3)]
-    _logarithmic(axes, parts, low=min(sides.min(), 14), high=max(sides.max(), 220), marks=_LIMITS)
+    _logarithmic(axes, parts, low=min(sides.min(), 14), high=max(sides.max(), 220), marks=stats.LIMITS)
     top = axes.get_ylim()[1]
     axes.set_ylim(0, top * 1.16)
-    edges = [axes.get_xlim()[0], *_LIMITS, axes.get_xlim()[1]]
-    for n, (name, part) in enumerate(zip(_SIZES, parts, strict=True)):
+    edges = [axes.get_xlim()[0], *stats.LIMITS, axes.get_xlim()[1]]
+    for n, (name, part) in enumerate(zip(stats.SIZES, parts, strict=True)):
         style = {"ha": "center", "va": "top", "fontsize": 10, "color": _TINTS[n]}
         text = f"{name}\n{len(part) / stats.objects:.0%}"
         axes.text(np.sqrt(edges[n] * edges[n + 1]), top * 1.14, text, **style)
-    for limit in _LIMITS:
+    for limit in stats.LIMITS:
         axes.axvline(limit, color="0.4", linewidth=1.2, linestyle="--")
     return None
-
-
-def _pixels_of(stats: Stats) -> str:
-    """Of what the pixels are in which objects are measured."""
-    if np.array_equal(stats.image_sizes, stats.input_sizes):
-        return "the image"
-    first = stats.input_sizes[0]
-    one = (stats.input_sizes == first).all()
-    return f"the model input ({first[0]} x {first[1]})" if one else "the model input"
 
 
 def _shapes(axes, stats: Stats) -> None:
@@ -200,16 +189,17 @@ def _coverage(axes, stats: Stats) -> None:
         return _nothing(axes)
     thresholds = np.linspace(0, 1, 101)
     parts = [("all", slice(None), "0.1", 2.4)]
-    for n, (name, tint) in enumerate(zip(_SIZES, _TINTS, strict=True)):
+    for n, (name, tint) in enumerate(zip(stats.SIZES, _TINTS, strict=True)):
         chosen = stats.size_ids == n
         parts += [(name, chosen, tint, 1.4)] if chosen.any() else []
     for name, chosen, tint, width in parts:
         ordered = np.sort(stats.overlaps[chosen])
         shares = 1 - np.searchsorted(ordered, thresholds) / len(ordered)
-        axes.plot(thresholds, shares, color=tint, linewidth=width, label=f"{name} {stats.recall(0.5, chosen):.1%}")
-    axes.axvline(0.5, color="0.4", linewidth=1.2, linestyle="--")
+        matched = f"{name} {stats.recall(stats.MATCHED, chosen):.1%}"
+        axes.plot(thresholds, shares, color=tint, linewidth=width, label=matched)
+    axes.axvline(stats.MATCHED, color="0.4", linewidth=1.2, linestyle="--")
     axes.set(xlim=(0, 1), ylim=(0, 1.03))
-    axes.legend(frameon=False, fontsize=9, title="at IoU 0.5", loc="lower left")
+    axes.legend(frameon=False, fontsize=9, title=f"at IoU {stats.MATCHED}", loc="lower left")
     return None
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from detkit.cli.data import show as command
-from detkit.data.show import PICKS
+from detkit.data.overview.show import PICKS
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_views_of_a_pipeline(run, pond, tmp_path):
         (["pond.json", "a.gif"], "Error: detkit writes pictures as PNG or JPEG."),
         (["pond.json", "."], "Error: detkit writes pictures as PNG or JPEG."),
         (["pond.json", "pond.json/a.png"], "Error: Can't write here."),
-        (["pond.json", "a.png", "--class", "duck"], "Error: There is no such class."),
+        (["pond.json", "a.png", "--class", "duck"], "Error: There is no such class in this dataset."),
         (["pond.json", "a.png", "--pick", "unmatched"], "--pick unmatched needs --model"),
         (["pond.json", "a.png", "--pick", "unmatched", "--model", "nobody"], "No model has the name 'nobody'."),
         (["pond.json", "a.png", "--augment", "nope.yaml"], "nope.yaml"),

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detkit.data.augmentation import geometry, vary
+from detkit.data.augmentation import geometry
+from detkit.data.augmentation.moving import vary
 from detkit.data.sample import Sample
 from detkit.pipeline.settings import Augment
 

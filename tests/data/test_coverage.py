@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detkit import boxes as box_math
-from detkit.data.coverage import AnchorIndex
+from detkit.data.overview.coverage import AnchorIndex
 
 
 def tried(boxes, anchors):
@@ -77,7 +77,7 @@ def test_the_noise_of_float32_changes_nothing():
 
 
 def test_many_boxes_and_many_other_anchors_go_in_parts(monkeypatch):
-    from detkit.data import coverage
+    from detkit.data.overview import coverage
 
     monkeypatch.setattr(coverage, "_CHUNK", 7)
     monkeypatch.setattr(coverage, "_PAIRS", 20)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from detkit.data.augmentation import od_crops
 from detkit.data.augmentation.od_augmentation import OPERATIONS, apply
 from detkit.data.batches import Views
+from detkit.data.class_map import IGNORED
 from detkit.data.dataset import Dataset
-from detkit.data.example import IGNORED, Example
+from detkit.data.example import Example
 from detkit.data.sample import CutMask, Sample
 from detkit.errors import DataError
 from detkit.pipeline import od_config, od_steps

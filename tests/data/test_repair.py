@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from detkit import data
-from detkit.data.repair import repair, summary
+from detkit.data.repairs import repair, summary
 from detkit.errors import ConfigError, DataError
 
 NOT_REPAIRED = ("info", "have no boxes", "nearly the same", "with other boxes", "another size")

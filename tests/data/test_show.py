@@ -7,8 +7,8 @@ import pytest
 
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
-from detkit.data.show import choose, show, show_views, views_of
-from detkit.data.stats import stats
+from detkit.data.overview.show import choose, show, show_views, views_of
+from detkit.data.overview.stats import stats
 from detkit.errors import DataError, MediaError
 from detkit.pipeline.settings import Augment
 from detkit.visualize.palette import colour
@@ -71,7 +71,7 @@ def test_only_pictures_with_a_class():
         (photos(), {}, "There is no picture to show.\n  where: dataset\n  got: 0 images"),
         (photos(photo()), {"pick": "smallest"}, "no picture to show(.|\n)*got: 1 images, no object"),
         (photos(photo([0.5])), {"classes": ["boat"]}, "got: 1 images, none with boat"),
-        (POND, {"classes": ["docks"]}, "no such class(.|\n)*got: docks\n  expected: duck"),
+        (POND, {"classes": ["docks"]}, "no such class(.|\n)*got: 'docks'(.|\n)*Did you mean duck"),
         (POND, {"pick": "best"}, "got: 'best'\n  expected: random, first"),
         (POND, {"pick": "unmatched"}, "not known which objects anchors match"),
     ],

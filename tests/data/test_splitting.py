@@ -128,7 +128,7 @@ def test_an_empty_dataset_can_not_be_split(twins):
 
 def test_missing_pictures_are_told(tmp_path):
     with pytest.raises(
-        DataError, match="10 of 10 pictures can't be read.*\n.*\n.*0.jpg, and 9 more\n(.*\n)*.*twins=False"
+        DataError, match="10 of 10 pictures can't be read.*\n.*\n.*0.jpg and 9 more\n(.*\n)*.*twins=False"
     ):
         dataset([[0]] * 10).split(0.8)
 
@@ -195,6 +195,6 @@ def test_the_rest_of_few_shots_has_nothing_like_them(tmp_path):
         found = splitting.few_shot_split(data, 1, seed)
         train, rest = map(ids, found.parts)
         assert sorted([*train, *rest, *found.left_out]) == ids(data)
-        groups = twins.groups(data)
+        groups = twins.find(data).groups
         assert not set(groups[train]) & set(groups[rest])
         assert len(found.left_out) == (4 if groups[train[0]] == 0 else 0)

@@ -15,7 +15,7 @@ from detkit import boxes as box_math
 from detkit import data
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
-from detkit.data.stats import stats
+from detkit.data.overview.stats import stats
 
 CLASSES = ("duck", "boat", "fish")
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenery import SIZE, box_of, covered, moon, overlap, painted, photo, pixels, views_of
 
-from detkit.data.augmentation import Pose, geometry
+from detkit.data.augmentation import geometry
+from detkit.data.augmentation.geometry import Pose
 from detkit.data.example import Example
 from detkit.data.sample import CutMask, Sample
 from detkit.pipeline.settings import Augment

@@ -140,9 +140,9 @@ def test_equal_files_and_equal_pixels_are_exact(tmp_path):
     assert [pair for pair in found.pairs if pair[0] == 0] == [(0, n, "exact", 0.0) for n in (1, 2, 5)]
     assert all(kind == "exact" for _, _, kind, _ in found.pairs)
     assert found.groups.tolist() == [0, 0, 0, 0, 0, 0, 1]
-    exact = twins.pairs(data, near=False)
+    exact = twins.find(data, near=False).pairs
     assert exact == [(0, 1, "exact", 0.0), (0, 5, "exact", 0.0), (2, 3, "exact", 0.0), (2, 4, "exact", 0.0)]
-    assert twins.groups(dataset(scene(0), jpeg(scene(0))), near=False).tolist() == [0, 1]
+    assert twins.find(dataset(scene(0), jpeg(scene(0))), near=False).groups.tolist() == [0, 1]
 
 
 def test_pictures_of_one_colour_are_alike_only_if_equal():
@@ -165,8 +165,8 @@ def test_broken_pictures_are_alone_and_told(tmp_path):
 
 @pytest.mark.parametrize("near", [True, False])
 def test_of_nothing_and_of_one(near):
-    assert twins.find(dataset(), near=near).pairs == [] and twins.groups(dataset(), near=near).shape == (0,)
-    assert twins.groups(dataset(scene(0)), near=near).tolist() == [0]
+    assert twins.find(dataset(), near=near).pairs == [] and twins.find(dataset(), near=near).groups.shape == (0,)
+    assert twins.find(dataset(scene(0)), near=near).groups.tolist() == [0]
 
 
 def test_a_video_is_one_group_and_its_pairs_are_limited():

@@ -127,11 +127,19 @@ def test_nothing_to_learn_is_an_error(wants, what):
     assert error.value.fix
 
 
-def test_only_what_is_wanted_is_there():
-    options = Augment(copy_paste=1, rotate=10, cutout=1)
-    photos = [photo(moon(np.random.default_rng(n))) for n in range(2)]
-    bare, full = (views_of(*photos, augmentation=options, wants=wants).view(0, 1) for wants in ((), ("masks",)))
-    assert bare.masks is bare.semantic is bare.labels is bare.keypoints is None and full.masks is not None
+def test_only_what_is_wanted_is_there_and_changes_nothing_else():
+    options = Augment(copy_paste=1, rotate=40, cutout=1)
+    points = [[[0.3, 0.3], [0.5, 0.5]]]
+    photos = [photo(moon(np.random.default_rng(n)), with_masks=n < 2, keypoints=points) for n in range(3)]
+    for number in range(6):
+        bare, full = (
+            views_of(*photos, augmentation=options, wants=wants).view(2, number) for wants in ((), ("keypoints",))
+        )
+        assert bare.masks is bare.semantic is bare.labels is bare.keypoints is bare.keypoint_weights is None
+        assert full.masks is None and full.keypoints.shape == (len(full.boxes), 2, 2)
+        assert all(np.array_equal(a, b) for a, b in zip(bare[:5], full[:5], strict=True))
+    bare, full = (views_of(*photos[:2], augmentation=options, wants=wants).view(0) for wants in ((), ("masks",)))
+    assert full.masks is not None
     assert all(np.array_equal(a, b) for a, b in zip(bare[:5], full[:5], strict=True))
 
 

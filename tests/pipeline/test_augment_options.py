@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from detkit.errors import ConfigError
@@ -69,3 +73,9 @@ def test_an_option_that_detkit_does_not_have_is_located_in_a_pipeline_config():
     with pytest.raises(ConfigError, match="got: remap_labels") as caught:
         parse("train_config {\n  data_augmentation_options { remap_labels { } }\n}", "x.config")
     assert caught.value.where.startswith("x.config:2:3")
+
+
+def test_the_page_on_augmentation_names_every_option():
+    page = Path(__file__).resolve().parents[2] / "docs" / "augmentation.md"
+    table = "\n".join(line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`(\w+)`", table)) == {field.name for field in fields(Augment)}

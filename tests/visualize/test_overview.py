@@ -8,7 +8,7 @@ from PIL import Image
 
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
-from detkit.data.stats import stats
+from detkit.data.overview.stats import stats
 from detkit.errors import MediaError
 from detkit.visualize.overview import overview
 

@@ -44,7 +44,7 @@ def check(data, others, format_, images, split, model, fix, as_json):
     """
     from detkit.data import checks, read
     from detkit.data.problems import format_problems
-    from detkit.data.repair import repair, summary
+    from detkit.data.repairs import repair, summary
     from detkit.preflight import input_size
 
     options = {"split": split} if split else {}

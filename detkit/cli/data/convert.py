@@ -26,7 +26,6 @@ Formats, and what SOURCE and TARGET are:
                 pictures for each class       yolo        a folder with data.yaml
   labelme       a folder of JSON files
 """
-_FOLDERS = ("labelme", "masks", "voc", "yolo")  # what they are written to
 
 
 @click.command(epilog=EXAMPLES)
@@ -55,8 +54,8 @@ def convert(source, target, format_, source_format, images, split, columns, clas
     options |= {"columns": _columns(columns)} if columns else {}
     options |= {"classes": _classes(classes)} if classes else {}
     dataset = read(source, source_format, images=images, strict=not leave_out, **options)
-    folder = target if format_ in _FOLDERS else target.parent
-    if format_ not in ("tfrecord", "image_folder"):  # which put pictures where they belong
+    folder = target.parent if format_ in formats.FILES else target
+    if format_ not in formats.WITH_PICTURES:
         dataset = save_pictures(dataset, folder / "images")
     write(dataset, target, format_)
     problems = [*dataset.problems, *lost(dataset, format_)]

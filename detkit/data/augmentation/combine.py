@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from detkit.data.augmentation.erase import has_mask, region, seen
-from detkit.data.example import IGNORED as NO_CLASS
+from detkit.data.class_map import IGNORED
 from detkit.data.sample import View, together
 
 FADE = 0.05  # of its side beyond a box that is pasted without a mask, half of the photo is left
@@ -63,7 +63,7 @@ def mixup(view: View, other: View, rng: np.random.Generator) -> View:
     image = cv2.addWeighted(view.image, share, other.image, 1 - share, 0)
     semantic = view.semantic
     if semantic is not None:
-        semantic = np.where(semantic == other.semantic, semantic, np.uint8(NO_CLASS))
+        semantic = np.where(semantic == other.semantic, semantic, np.uint8(IGNORED))
     return together([view, other], image, semantic)
 
 

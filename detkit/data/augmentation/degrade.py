@@ -35,6 +35,6 @@ def noise(image: np.ndarray, deviation: float, rng: np.random.Generator) -> np.n
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """What a JPEG file of a quality 1..100 keeps of a picture."""
+    """What a JPEG file of a quality 0..100 keeps of a picture."""
     content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

@@ -7,7 +7,7 @@ import numpy as np
 
 from detkit import masks as mask_math
 from detkit.data.augmentation.geometry import counted
-from detkit.data.example import IGNORED as NO_CLASS
+from detkit.data.class_map import IGNORED
 from detkit.data.sample import View
 
 
@@ -22,7 +22,7 @@ def cutout(view: View, rng: np.random.Generator) -> View:
         top, left = rng.integers(0, np.array(view.size) - sides, endpoint=True)
         hole = np.s_[top : top + sides[0], left : left + sides[1]]
         image[hole], shown[hole] = rng.integers(0, 256, 3), False
-    semantic = None if view.semantic is None else np.where(shown, view.semantic, np.uint8(NO_CLASS))
+    semantic = None if view.semantic is None else np.where(shown, view.semantic, np.uint8(IGNORED))
     return seen(view, shown)._replace(image=image, semantic=semantic)
 
 

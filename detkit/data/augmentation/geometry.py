@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 
 from detkit import boxes as box_math
-from detkit.data.example import IGNORED as NO_CLASS
+from detkit.data.class_map import IGNORED
 from detkit.data.sample import Sample
 
 _QUARTERS = np.array([[[1, 0], [0, 1]], [[0, 1], [-1, 0]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]]])
-KEPT, IGNORED = 0.6, 0.25  # visible shares: above the first a box counts, between the two nothing is asked of it
+KEPT, GONE = 0.6, 0.25  # visible shares: from the first on a box counts, below the second it is gone
 
 
 def counted(share: np.ndarray) -> np.ndarray:
     """The weights float32 of objects of which this share shows: 1 counts, 0 is too little to ask, -1 is gone."""
-    return np.where(share >= KEPT, 1.0, np.where(share >= IGNORED, 0.0, -1.0)).astype(np.float32)
+    return np.where(share >= KEPT, 1.0, np.where(share >= GONE, 0.0, -1.0)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def warp(image: np.ndarray, sampling: np.ndarray, size: tuple[int, int], fill) -
 
 def warp_classes(semantic: np.ndarray, sampling: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The class of each pixel of a view, uint8 [h, w], that of the nearest pixel of the photo."""
-    return _warped(semantic, sampling, size, cv2.INTER_NEAREST, NO_CLASS)
+    return _warped(semantic, sampling, size, cv2.INTER_NEAREST, IGNORED)
 
 
 def _warped(image, sampling, size, interpolation, fill) -> np.ndarray:

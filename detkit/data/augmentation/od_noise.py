@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+
+from detkit.data.augmentation.degrade import jpeg
 
 
 def random_pixel_value_scale(image, option, rng):
@@ -30,9 +31,7 @@ def random_jpeg_quality(image, option, rng):
         return image
     least, most = option.min_jpeg_quality, option.max_jpeg_quality
     quality = int(rng.integers(least, most)) if most > least else least
-    whole = np.ascontiguousarray(image.astype(np.uint8)[..., ::-1])  # the OD API doesn't round here
-    encoded = cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1]
+    return jpeg(image.astype(np.uint8), quality)  # the OD API doesn't round here
 
 
 def random_patch_gaussian(image, option, rng):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detkit.data.example import IGNORED
+from detkit.data.class_map import IGNORED
 from detkit.data.sample import CutMask, Sample
 
 

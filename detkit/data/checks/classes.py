@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from detkit.data.checks.text import some
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
 from detkit.data.problems import Problem
+from detkit.text import some
 
 FEW = 5  # boxes; a class with fewer is rare beside one with many
 UNBALANCED = 10  # times the boxes of another class

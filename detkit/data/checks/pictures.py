@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from detkit.data import images
-from detkit.data.checks.text import some
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example, size_problem
 from detkit.data.problems import Problem, problem_of
 from detkit.errors import MediaError
+from detkit.text import some
 
 
 def unreadable(example: Example, error: MediaError | None) -> Iterator[Problem]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from detkit.data.checks.classes import variants
-from detkit.data.checks.text import some
 from detkit.data.dataset import Dataset
 from detkit.data.problems import Problem
+from detkit.text import some
 
 
 def class_problems(sets: Sequence[tuple[str, Dataset]]) -> Iterator[Problem]:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from detkit.data import twins
-from detkit.data.checks.text import some
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
 from detkit.data.problems import Problem
 from detkit.errors import DataError
+from detkit.text import some
 
 _SAME = 0.01  # pixels by which boxes that are the same may differ
 

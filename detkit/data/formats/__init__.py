@@ -12,6 +12,9 @@ from detkit.io import unreadable
 
 # Those that are told by a file's first bytes come first: coco looks at the whole file.
 NAMES = ("tfrecord", "voc", "cvat", "labelme", "yolo", "openimages", "csv", "coco", "masks", "image_folder")
+# What is written to a file, and its ending; the others are written to a folder.
+FILES = {"coco": ".json", "csv": ".csv", "cvat": ".xml", "openimages": ".csv", "tfrecord": ".record"}
+WITH_PICTURES = ("tfrecord", "image_folder")  # take in pictures that are no files
 
 
 def named(name: str) -> ModuleType:

@@ -13,8 +13,8 @@ import numpy as np
 from detkit import boxes as box_math
 from detkit.data import images
 from detkit.data.example import Example
-from detkit.data.problems import Problem
-from detkit.errors import DataError, MediaError
+from detkit.data.problems import Problem, problem_of
+from detkit.errors import DataError, DetkitError, MediaError
 
 ROUNDING = 1.001  # pixels that a box may stick out: annotation tools round, and count from 0 or 1
 _A_PIXEL = 0.95  # that a box sticks out when it was counted from another number
@@ -46,6 +46,10 @@ class Report:
     def add(self, severity: str, what: str, **parts) -> None:
         """Note a problem; `parts` are the other fields of Problem."""
         self.problems.append(Problem(severity, what, **{"file": self.file, **parts}))
+
+    def add_error(self, error: DetkitError, **place) -> None:
+        """Note what an exception tells of; `place` are the fields `file`, `image` and `box`, if they are known."""
+        self.problems.append(problem_of(error, **{"file": self.file, **place}))
 
 
 class Pictures:

@@ -104,8 +104,7 @@ def _picture(element, finder: Pictures, missing: list[str], report: Report) -> l
         try:
             picture.things.append(_thing(shape, box, size, report.file))
         except DataError as error:
-            parts = dict(got=error.got, expected=error.expected, fix=error.fix)
-            report.add("error", error.what, image=str(image), box=box, **parts)
+            report.add_error(error, image=str(image), box=box)
     picture.things = merged(picture.things)
     return [picture]
 

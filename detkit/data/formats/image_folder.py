@@ -112,8 +112,7 @@ def _picture(file: Path, name: str, report: Report) -> Picture | None:
     try:
         size = pictures.size(file)
     except MediaError as error:
-        parts = dict(got=error.got, expected=error.expected, fix=error.fix)
-        report.add("error", error.what, file=str(file.parent), image=str(file), **parts)
+        report.add_error(error, file=str(file.parent), image=str(file))
         return None
     return Picture(file, size, [], f"{name}/{file.stem}", str(file.parent), labels=[name])
 

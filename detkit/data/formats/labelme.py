@@ -91,7 +91,7 @@ def _picture(file: Path, finder: Pictures, missing: list[str], report: Report) -
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
             raise DataError("This JSON file is no LabelMe annotation.", where=file, expected='{"shapes": [...], ...}')
     except DataError as error:
-        report.add("error", error.what, file=str(error.where), got=error.got, expected=error.expected, fix=error.fix)
+        report.add_error(error, file=str(error.where))
         return []
     name = content.get("imagePath")
     name = name if isinstance(name, str) else ""
@@ -107,8 +107,7 @@ def _picture(file: Path, finder: Pictures, missing: list[str], report: Report) -
         try:
             picture.things.append(_thing(shape, number, size, str(file)))
         except DataError as error:
-            parts = dict(got=error.got, expected=error.expected, fix=error.fix)
-            report.add("error", error.what, file=str(file), image=str(image), box=number, **parts)
+            report.add_error(error, file=str(file), image=str(image), box=number)
     picture.things = merged(picture.things)
     return [picture]
 

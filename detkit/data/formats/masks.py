@@ -106,8 +106,7 @@ def _with_values(found: list, listed: ClassList | None, layout, report: Report) 
     kept, values, grey = [], set(), True
     for pair, content in scanned:
         if isinstance(content, DataError):
-            parts = dict(got=content.got, expected=content.expected, fix=content.fix)
-            report.add("error", content.what, file=str(pair[2]), image=str(pair[1]), **parts)
+            report.add_error(content, file=str(pair[2]), image=str(pair[1]))
         else:
             kept.append(pair)
             values |= content[0]

@@ -60,8 +60,7 @@ def _picture(folder: Path, name: str, report: Report) -> Picture | None:
         try:
             picture.things.append(_thing(file, number, name, size))
         except DataError as error:
-            parts = dict(got=error.got, expected=error.expected, fix=error.fix)
-            report.add("error", error.what, file=str(file), image=str(files[0]), box=number, **parts)
+            report.add_error(error, file=str(file), image=str(files[0]), box=number)
     return picture
 
 

@@ -165,8 +165,7 @@ def _picture(content, values: dict, file: Path, place: str, finder, missing, rep
         picture.labels = _labels(content, values)
         picture.things = _things(content, values, size, place)
     except DataError as error:
-        parts = dict(got=error.got, expected=error.expected, fix=error.fix)
-        report.add("error", error.what, file=place, image=str(image), **parts)
+        report.add_error(error, file=place, image=str(image))
     return picture
 
 

@@ -88,7 +88,7 @@ def _picture(file: Path, finder: Pictures, index_pictures, missing: list[str], r
     try:
         root = parse(file, "annotation", "VOC")
     except DataError as error:
-        report.add("error", error.what, file=str(file), got=error.got, expected=error.expected, fix=error.fix)
+        report.add_error(error, file=str(file))
         return []
     name = _text(root, "filename")
     image = finder.find(*_candidates(file, name, _text(root, "folder"), _text(root, "path")))

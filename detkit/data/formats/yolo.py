@@ -89,19 +89,13 @@ def _picture(image: Path, labels: Path | None, source, report: Report) -> Pictur
     try:
         lines = yolo_files.text(labels).splitlines() if labels else []
     except DataError as error:
-        report.add("error", error.what, image=str(image), **{"file": str(labels), **error_parts(error)})
+        report.add_error(error, file=str(labels), image=str(image))
         lines = []
     picture = Picture(image, size, [], image.stem, str(labels or source.path))
     rows = [(i, line) for i, line in enumerate(lines, 1) if line.strip()]
     for box, (line_number, line) in enumerate(rows):
         _add(picture, box, line, f"{labels}, line {line_number}", source, report)
     return picture
-
-
-def error_parts(error: DataError) -> dict:
-    """The fields of a Problem that an error has."""
-    parts = dict(got=error.got, expected=error.expected, fix=error.fix)
-    return {name: value if value is None else str(value) for name, value in parts.items()}
 
 
 def _add(picture: Picture, box: int, line: str, place: str, source, report: Report) -> None:

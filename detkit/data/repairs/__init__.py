@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detkit.data import formats, outlines, wrong_sizes
+from detkit.data import formats, operations
 from detkit.data.checks import maps, objects, twice
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example, size_problem
@@ -18,11 +18,11 @@ from detkit.data.formats.common import ROUNDING, repairing
 from detkit.data.formats.extract import save_pictures
 from detkit.data.formats.lost import lost
 from detkit.data.problems import Problem
+from detkit.data.repairs import outlines, wrong_sizes
 from detkit.errors import ConfigError
 from detkit.io import atomic_write, make_directory, write_json
 
 LOG = "changes.json"
-_FILES = {"coco": ".json", "csv": ".csv", "cvat": ".xml", "openimages": ".csv", "tfrecord": ".record"}
 # Each a name under which the folder is recognised: "annotations" is also one for masks beside their pictures.
 _FOLDERS = {"image_folder": "classes", "labelme": "annotations", "masks": "copy", "voc": "annotations", "yolo": ""}
 _MENDED = ("cut at the edge.", "put in order.", "taken as not labelled.", "was believed.")  # by readers
@@ -191,16 +191,7 @@ def _without_spare_boxes(example: Example, changes: list[Change]) -> Example:
         elif box not in thin and first not in thin:
             got = f"an IoU of {iou:.2f} with box {first}"
             changes.append(_change("left", "Two boxes of a class are nearly the same.", example, box=box, got=got))
-    return _objects(example, [i for i in range(len(example)) if i not in spare]) if spare else example
-
-
-def _objects(example: Example, kept: list[int]) -> Example:
-    """The example with some of its objects."""
-    names = ("boxes", "class_ids", "crowd", "difficult", "area", "keypoints", "keypoint_visibility")
-    columns = {name: getattr(example, name) for name in names}
-    columns = {name: column if column is None else column[kept] for name, column in columns.items()}
-    shapes = None if example.segmentations is None else tuple(example.segmentations[i] for i in kept)
-    return replace(example, **columns, segmentations=shapes)
+    return operations.objects(example, [i not in spare for i in range(len(example))]) if spare else example
 
 
 def _each_picture_once(examples: dict[int, Example], pairs, changes: list[Change]) -> list[Example]:
@@ -219,9 +210,9 @@ def _each_picture_once(examples: dict[int, Example], pairs, changes: list[Change
 def _write(dataset: Dataset, output: Path, format: str, source) -> tuple[Dataset, Path]:
     """The dataset as it was written, and the path that reads it."""
     make_directory(output)
-    if format in _FILES:
+    if format in formats.FILES:
         given = Path(source) if isinstance(source, (str, Path)) else None
-        target = output / (given.name if given and given.is_file() else "annotations" + _FILES[format])
+        target = output / (given.name if given and given.is_file() else "annotations" + formats.FILES[format])
     else:
         target = output / _FOLDERS[format]
     if format != "tfrecord":

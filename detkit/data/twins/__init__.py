@@ -17,7 +17,7 @@ from detkit.data import images
 from detkit.data.dataset import Dataset
 from detkit.data.encoded import EncodedImage
 from detkit.data.example import Example
-from detkit.data.likeness import SIDE, descriptions, likeness
+from detkit.data.twins.likeness import SIDE, descriptions, likeness
 from detkit.errors import MediaError
 from detkit.progress import progress
 
@@ -50,16 +50,6 @@ class _Print(NamedTuple):
     looks: tuple  # its size, and a digest of the thumbnail
     is_jpeg: bool
     thumbnail: np.ndarray  # uint8 [SIDE, SIDE, 3]
-
-
-def pairs(dataset: Dataset, near: bool = True, show_progress: bool | None = None) -> list[tuple[int, int, str, float]]:
-    """The pairs that `find` finds: (i, j, "exact" or "near", difference) with i < j, rising."""
-    return find(dataset, near, show_progress).pairs
-
-
-def groups(dataset: Dataset, near: bool = True, show_progress: bool | None = None) -> np.ndarray:
-    """int [N]: the group of equal or nearly equal pictures that each example is in; a picture alone is a group."""
-    return find(dataset, near, show_progress).groups
 
 
 def find(dataset: Dataset, near: bool = True, show_progress: bool | None = None) -> Twins:

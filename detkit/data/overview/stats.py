@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from detkit.data.coverage import AnchorIndex
 from detkit.data.dataset import Dataset
+from detkit.data.overview import report
+from detkit.data.overview.coverage import AnchorIndex
 from detkit.progress import progress
 
-SIZES = ("small", "medium", "large")
-LIMITS = (32, 96)  # pixels; COCO calls an object small if its area is below 32 x 32, and large from 96 x 96 on
-MATCHED = 0.5  # the IoU from which an anchor matches an object
-CELLS = 32  # of the map of centres, in each direction
+_MATCHED = 0.5
+_CELLS = 32  # of the map of centres, in each direction
 _LISTED = 20  # unmatched objects that are kept by name
 _STEP = 2**17  # boxes between two steps of the progress bar
 
@@ -62,6 +61,10 @@ class Stats:
         anchors: the most anchors that a picture has; or None.
         unmatched: the objects that are matched worst, at most 20, by rising overlap.
     """
+
+    SIZES: ClassVar = ("small", "medium", "large")
+    LIMITS: ClassVar = (32, 96)  # pixels; COCO's areas are small below 32 x 32, and large from 96 x 96 on
+    MATCHED: ClassVar = _MATCHED  # the IoU from which an anchor matches an object
 
     name: str
     classes: tuple[str, ...]
@@ -122,7 +125,7 @@ class Stats:
     @property
     def size_ids(self) -> np.ndarray:
         """Which of `SIZES` each object is, int [N], in the model input."""
-        return np.digitize(self.mean_sides, LIMITS)
+        return np.digitize(self.mean_sides, self.LIMITS)
 
     @property
     def aspect_ratios(self) -> np.ndarray:
@@ -132,10 +135,19 @@ class Stats:
     @property
     def centre_counts(self) -> np.ndarray:
         """Objects whose centre lies in each cell of a picture, int [32, 32]."""
-        cells = np.minimum((self.centres * CELLS).astype(int), CELLS - 1)
-        return np.bincount(cells @ [CELLS, 1], minlength=CELLS**2).reshape(CELLS, CELLS)
+        cells = np.minimum((self.centres * _CELLS).astype(int), _CELLS - 1)
+        return np.bincount(cells @ [_CELLS, 1], minlength=_CELLS**2).reshape(_CELLS, _CELLS)
 
-    def recall(self, threshold: float = MATCHED, chosen=slice(None)) -> float:
+    @property
+    def pixels_of(self) -> str:
+        """Of what the pixels are in which objects are measured, in words."""
+        if np.array_equal(self.image_sizes, self.input_sizes):
+            return "the images"
+        inputs = np.unique(self.input_sizes, axis=0)
+        shape = f", {inputs[0, 0]} x {inputs[0, 1]} (height x width)" if len(inputs) == 1 else ""
+        return f"the model input{shape}"
+
+    def recall(self, threshold: float = _MATCHED, chosen=slice(None)) -> float:
         """The share of objects that some anchor overlaps by this IoU; NaN without objects or anchors.
 
         Args:
@@ -147,15 +159,11 @@ class Stats:
 
     def to_json(self) -> dict:
         """All numbers as lists and mappings; None where one is undefined."""
-        from detkit.data.stats_report import numbers
-
-        return numbers(self)
+        return report.numbers(self)
 
     def table(self) -> str:
         """The numbers as text: the classes by falling number of objects, then what is true of all."""
-        from detkit.data.stats_report import table
-
-        return table(self)
+        return report.table(self)
 
 
 def stats(
@@ -243,7 +251,7 @@ def _counts(dataset: Dataset) -> dict:
 
 
 def _unmatched(dataset: Dataset, objects: _Objects, sides: np.ndarray, overlaps: np.ndarray) -> tuple[Unmatched, ...]:
-    worst = [int(row) for row in np.argsort(overlaps, kind="stable")[:_LISTED] if overlaps[row] < MATCHED]
+    worst = [int(row) for row in np.argsort(overlaps, kind="stable")[:_LISTED] if overlaps[row] < _MATCHED]
     return tuple(
         Unmatched(
             image=dataset[int(objects.pictures[row])].label,
@@ -269,22 +277,18 @@ def _of_each_size(sizes: np.ndarray, size_of: Callable | None) -> np.ndarray:
     return np.array([size_of((int(height), int(width))) for height, width in different], int)[which.ravel()]
 
 
-def _counted(example) -> np.ndarray:
-    return ~(example.crowd | example.difficult)
-
-
 def _with_masks(dataset: Dataset) -> int:
     masked = (example for example in dataset if example.segmentations is not None)
     return sum(
         each is not None and bool(counts)
         for example in masked
-        for each, counts in zip(example.segmentations, _counted(example), strict=True)
+        for each, counts in zip(example.segmentations, example.counts, strict=True)
     )
 
 
 def _with_keypoints(dataset: Dataset) -> int:
     pointed = (example for example in dataset if example.keypoints is not None)
-    return sum(int((example.keypoint_visibility.any(axis=1) & _counted(example)).sum()) for example in pointed)
+    return sum(int((example.keypoint_visibility.any(axis=1) & example.counts).sum()) for example in pointed)
 
 
 def _pairs(pictures: np.ndarray, class_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

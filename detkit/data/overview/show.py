@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,8 +10,9 @@ import numpy as np
 from detkit.data.batches import Views
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
+from detkit.data.operations import check_known
+from detkit.data.overview.stats import Stats, stats
 from detkit.data.sample import View
-from detkit.data.stats import Stats, stats
 from detkit.detections import Detections
 from detkit.errors import DataError
 from detkit.progress import progress
@@ -150,10 +150,7 @@ def show_views(
 
 
 def _class_ids(dataset: Dataset, names: Sequence[str]) -> list[int]:
-    unknown = [name for name in names if name not in dataset.classes]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], dataset.classes, n=3) or dataset.classes[:12]
-        raise DataError("There is no such class.", where=dataset.name, got=unknown[0], expected=", ".join(near))
+    check_known(dataset, names)
     return [n for n, name in enumerate(dataset.classes) if name in names] if names else [*range(len(dataset.classes))]
 
 

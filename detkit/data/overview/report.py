@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detkit.data.stats import MATCHED, SIZES
+from detkit.text import aligned
 
 if TYPE_CHECKING:
-    from detkit.data.stats import Stats
+    from detkit.data.overview.stats import Stats
 
 _PERCENTILES = {"min": 0, "p5": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95, "max": 100}
 _WORST = 5  # unmatched objects in the table
@@ -26,26 +26,17 @@ def numbers(stats: Stats) -> dict:
         "objects_per_image": _spread(stats.per_image),
         "image_heights": _spread(stats.image_sizes[:, 0]),
         "image_widths": _spread(stats.image_sizes[:, 1]),
-        "pixels_of": pixels_of(stats),
+        "pixels_of": stats.pixels_of,
         "sides": _spread(stats.mean_sides),
         "heights": _spread(stats.sides[:, 0]),
         "widths": _spread(stats.sides[:, 1]),
         "aspect_ratios": _spread(stats.aspect_ratios),
-        "sizes": _counts_of_sizes(stats.size_ids),
+        "sizes": _counts_of_sizes(stats, stats.size_ids),
         "centres": stats.centre_counts.tolist(),
         "per_class": {name: values for name, values in zip(names, _classes(stats), strict=True)},
         "together": [{"classes": [names[a], names[b]], "images": n} for a, b, n in stats.together[:_PAIRS]],
         "anchors": None if stats.overlaps is None else _anchors(stats),
     }
-
-
-def pixels_of(stats: Stats) -> str:
-    """Of what the pixels are in which objects are measured, in words."""
-    if np.array_equal(stats.image_sizes, stats.input_sizes):
-        return "the images"
-    inputs = np.unique(stats.input_sizes, axis=0)
-    shape = f", {inputs[0, 0]} x {inputs[0, 1]} (height x width)" if len(inputs) == 1 else ""
-    return f"the model input{shape}"
 
 
 def _spread(values: np.ndarray) -> dict | None:
@@ -60,8 +51,8 @@ def _rounded(value: float) -> float | None:
     return None if np.isnan(value) else float(f"{value:.5g}")
 
 
-def _counts_of_sizes(size_ids: np.ndarray) -> dict[str, int]:
-    return dict(zip(SIZES, np.bincount(size_ids, minlength=len(SIZES)).tolist(), strict=True))
+def _counts_of_sizes(stats: Stats, size_ids: np.ndarray) -> dict[str, int]:
+    return dict(zip(stats.SIZES, np.bincount(size_ids, minlength=len(stats.SIZES)).tolist(), strict=True))
 
 
 def _classes(stats: Stats) -> list[dict]:
@@ -71,23 +62,25 @@ def _classes(stats: Stats) -> list[dict]:
     size_ids, sides, images, rows = stats.size_ids, stats.mean_sides, stats.images_per_class, []
     for class_id, chosen in enumerate(members[: len(stats.classes)]):
         row = {"objects": len(chosen), "images": int(images[class_id]), "labelled": int(stats.labels[class_id])}
-        row |= _counts_of_sizes(size_ids[chosen])
+        row |= _counts_of_sizes(stats, size_ids[chosen])
         row["median_side"] = _rounded(np.median(sides[chosen])) if len(chosen) else None
         if stats.overlaps is not None:
-            row["recall"] = _rounded(stats.recall(MATCHED, chosen))
+            row["recall"] = _rounded(stats.recall(stats.MATCHED, chosen))
         rows.append(row)
     return rows
 
 
 def _anchors(stats: Stats) -> dict:
+    recalls = (stats.recall(stats.MATCHED, stats.size_ids == n) for n in range(len(stats.SIZES)))
+    by_size = dict(zip(stats.SIZES, map(_rounded, recalls), strict=True))
     thresholds = [round(0.05 * n, 2) for n in range(2, 20)]
     return {
         "anchors": stats.anchors,
         "recall": _rounded(stats.recall()),
-        "recall_by_size": {name: _rounded(stats.recall(MATCHED, stats.size_ids == n)) for n, name in enumerate(SIZES)},
+        "recall_by_size": by_size,
         "recall_by_iou": {f"{threshold:.2f}": _rounded(stats.recall(threshold)) for threshold in thresholds},
         "best_iou": _spread(stats.overlaps),
-        "unmatched": int((stats.overlaps < MATCHED).sum()),
+        "unmatched": int((stats.overlaps < stats.MATCHED).sum()),
         "worst": [
             {"image": each.image, "box": each.box, "class": each.class_name,
              "size": [_rounded(side) for side in each.size], "iou": _rounded(each.overlap)}
@@ -100,9 +93,9 @@ def table(stats: Stats) -> str:
     """As `Stats.table`."""
     found = stats.to_json()
     spreads = _image_rows(found) + (_object_rows(found) if stats.objects else [])
-    blocks = [_head(found, stats.classes), _class_rows(found), _aligned(spreads)]
+    blocks = [_head(found, stats.classes), _class_rows(found, stats.SIZES), aligned(spreads)]
     if found["anchors"] and stats.objects:
-        blocks.append(_anchor_text(found["anchors"]))
+        blocks.append(_anchor_text(found["anchors"], stats.MATCHED))
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -118,11 +111,11 @@ def _head(found: dict, classes) -> str:
     return "\n".join(lines)
 
 
-def _class_rows(found: dict) -> str:
+def _class_rows(found: dict, sizes: tuple[str, ...]) -> str:
     rows = found["per_class"]
     if not rows:
         return ""
-    columns = ["objects", "share", "images", "labelled", *SIZES, "median_side", "recall"]
+    columns = ["objects", "share", "images", "labelled", *sizes, "median_side", "recall"]
     labelled = any(row["labelled"] for row in rows.values())
     columns = [c for c in columns if (c != "labelled" or labelled) and (c != "recall" or found["anchors"])]
     columns = ["labelled"] if labelled and not found["objects"] else columns
@@ -132,7 +125,7 @@ def _class_rows(found: dict) -> str:
         row = row | {"share": _percent(row["objects"] / max(1, found["objects"]))}
         row |= {"recall": _percent(row.get("recall"))}
         lines.append([name, *(_shown(row[column]) for column in columns)])
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def _image_rows(found: dict) -> list[list[str]]:
@@ -151,12 +144,12 @@ def _cells(spread: dict | None) -> list[str]:
     return [_shown(value) for value in spread.values()] if spread else ["-"] * (len(_PERCENTILES) + 1)
 
 
-def _anchor_text(anchors: dict) -> str:
+def _anchor_text(anchors: dict, iou: float) -> str:
     by_size = ", ".join(f"{name} {_percent(value)}" for name, value in anchors["recall_by_size"].items())
-    lines = [f"{_percent(anchors['recall'])} of the objects have an anchor with IoU {MATCHED} or more: {by_size}"]
+    lines = [f"{_percent(anchors['recall'])} of the objects have an anchor with IoU {iou} or more: {by_size}"]
     if anchors["unmatched"]:
         lines.append(f"{anchors['unmatched']} have none; the farthest from one:")
-        lines.append(_aligned([_worst_row(each) for each in anchors["worst"][:_WORST]]))
+        lines.append(aligned([_worst_row(each) for each in anchors["worst"][:_WORST]]))
     return "\n".join(lines)
 
 
@@ -173,13 +166,3 @@ def _shown(value) -> str:
     if value is None or isinstance(value, str):
         return value or "-"
     return f"{value:.0f}" if value >= 100 or float(value).is_integer() else f"{value:.3g}"
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    """Rows of text in columns: the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *rest in rows:
-        cells = [text.rjust(width) for text, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return "\n".join(lines)
