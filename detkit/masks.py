@@ -59,12 +59,12 @@ def _all_inside(segmentations: list[list], sizes: np.ndarray) -> np.ndarray:
     if set(map(type, polygons)) != {list}:
         return np.zeros(len(segmentations), bool)
     counts, lengths = ([len(each) for each in every] for every in (segmentations, polygons))
-    odd = min(counts) == 0 or min(lengths) < 6 or any(length % 2 for length in lengths)
-    if odd or set(map(type, chain.from_iterable(polygons))) - {int, float}:
+    if min(counts) == 0 or min(lengths) < 6 or any(length % 2 for length in lengths):
         return np.zeros(len(segmentations), bool)
     try:
+        sum(map(sum, polygons))  # quick, and of what is not a number there is no sum
         points = np.fromiter(chain.from_iterable(polygons), np.float64, sum(lengths)).reshape(-1, 2)
-    except OverflowError:  # a whole number of hundreds of digits
+    except (TypeError, OverflowError):
         return np.zeros(len(segmentations), bool)
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]) // 2
     low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)  # [polygons, 2] x, y

@@ -199,6 +199,11 @@ class Example:
             return str(self.image)
         return " ".join(str(part) for part in (self.source, self.image_id) if part != "") or "an image array"
 
+    @property
+    def place(self) -> dict[str, str | None]:
+        """The fields of a `Problem` that tell where it is."""
+        return {"file": self.source or None, "image": self.label}
+
     def pixels(self) -> np.ndarray:
         """The picture, uint8 [H, W, 3] RGB.
 

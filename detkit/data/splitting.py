@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detkit.data import twins as twin_pictures
 from detkit.errors import DataError
 from detkit.text import some
 
@@ -158,8 +159,6 @@ def _checked_fractions(dataset: Dataset, fractions: Sequence[float]) -> np.ndarr
 
 def _groups(dataset: Dataset, twins: bool, show_progress: bool | None) -> np.ndarray:
     """int [N]: the number of the group of each picture; without `twins`, each picture is one."""
-    from detkit.data import twins as twin_pictures
-
     if not twins:
         return np.arange(len(dataset))
     found = twin_pictures.find(dataset, show_progress=show_progress)

@@ -48,9 +48,9 @@ def test_random_labels_and_class_maps_survive(name, drawn):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_ten_thousand_boxes_in_a_picture(tmp_path, name):
+def test_thousands_of_boxes_in_a_picture(tmp_path, name):
     file = picture(tmp_path / "many.png", (200, 200))
-    corner = np.random.default_rng(0).uniform(0, 0.9, (10_000, 2))
+    corner = np.random.default_rng(0).uniform(0, 0.9, (2_000, 2))
     boxes = np.concatenate([corner, corner + 0.05], -1)
-    dataset = data.Dataset((data.Example(file, boxes, np.arange(10_000) % 2, (200, 200)),), ("a", "b"))
+    dataset = data.Dataset((data.Example(file, boxes, np.arange(2_000) % 2, (200, 200)),), ("a", "b"))
     assert_same_boxes(dataset, passed_through(dataset, name, tmp_path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -68,8 +70,5 @@ def check(data, others, format_, images, split, model, fix, as_json):
 
 
 def _json(problems, changes) -> str:
-    import json
-    from dataclasses import asdict
-
     content = {"problems": problems, "changes": changes}
     return json.dumps({name: [asdict(each) for each in found] for name, found in content.items()})

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from detkit.cli.data.options import read, reading
+
 EXAMPLES = """
 \b
 Examples:
@@ -37,23 +39,17 @@ PICKS = ("random", "first", "smallest", "largest", "most", "unmatched")
 @click.option("--columns", type=click.IntRange(1), help="Pictures in a row; about as many as rows by default.")
 @click.option("--augment", metavar="usual|PIPELINE", help="Vary the pictures as training does, or a pipeline says.")
 @click.option("--model", metavar="NAME", help="Whose anchors --pick unmatched means, and whose input size --augment.")
-@click.option("--format", "-f", "format_", metavar="NAME", help="The format; told by the content by default.")
-@click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="The pictures, if elsewhere.")
-@click.option("--split", metavar="NAME", help="Which split, where DATA has several; train by default.")
-@click.option("--leave-out", is_flag=True, help="Leave out what can't be used instead of stopping.")
-def show(data, sheet, count, pick, classes, seed, columns, augment, model, format_, images, split, leave_out):
+@reading
+def show(data, sheet, count, pick, classes, seed, columns, augment, model, **source):
     """Draw pictures with their boxes, masks, keypoints and class maps on one SHEET, a PNG or JPEG file.
 
     Labels of whole pictures are in the captions. Where there are many objects, only their colours tell the classes.
     """
     from detkit import api
-    from detkit.data import read
 
     if pick == "unmatched" and not model:
         raise click.UsageError("--pick unmatched needs --model, whose anchors are meant.")
-    dataset = read(data, format_, images=images, strict=not leave_out, **({"split": split} if split else {}))
-    if dataset.problems:
-        click.echo(f"{len(dataset.problems)} problems in the data; `detkit data check` lists them.\n", err=True)
+    dataset = read(data, **source)
     options = {"count": count, "pick": pick, "seed": seed, "classes": classes, "columns": columns}
     shown = api.show(dataset, sheet, **options, model=model, augment=augment)
     click.echo(f"Drew {len(shown)} of {len(dataset)} images in {sheet}.")

@@ -19,15 +19,14 @@ def unusable(example: Example, count: int) -> Iterator[Problem]:
     try:
         values = np.unique(example.semantic())
     except DataError as error:
-        yield problem_of(error, file=example.source or None, image=example.label)
+        yield problem_of(error, **example.place)
         return
     unknown = values[(values > count) & (values != IGNORED)].tolist()
     if unknown:
         yield Problem(
             "error",
             "A class map has values without a class.",
-            file=example.source or None,
-            image=example.label,
+            **example.place,
             got=", ".join(map(str, unknown[:10])),
             expected=f"0 for the background, 1..{count}, or {IGNORED} for what doesn't count",
             fix="Name these classes, or export the map again.",

@@ -63,8 +63,7 @@ def doubles(example: Example, classes: tuple[str, ...]) -> Iterator[Problem]:
         yield Problem(
             "warning",
             "A box is there twice." if iou == 1 else "Two boxes of a class are nearly the same.",
-            file=example.source or None,
-            image=example.label,
+            **example.place,
             box=box,
             got=f"equal to box {first}, {name}" if iou == 1 else f"{name}, an IoU of {iou:.2f} with box {first}",
             expected="each object once",
@@ -86,8 +85,7 @@ def two_classes(dataset: Dataset) -> Iterator[Problem]:
         yield Problem(
             "info",
             f"{len(found)} boxes are there under two classes.",
-            file=example.source or None,
-            image=example.label,
+            **example.place,
             box=box,
             got=f"{names[0]} and {names[1]}, as box {first}",
             expected="one class an object",
@@ -102,7 +100,7 @@ def masks_elsewhere(example: Example) -> Iterator[Problem]:
         if segmentation is None:
             continue
         own = box_math.convert(masks.bounding_box(segmentation, example.size), "xywh_abs", "xyxy_abs")
-        at = dict(file=example.source or None, image=example.label, box=n)
+        at = example.place | {"box": n}
         if own[0] >= own[2]:
             fix = "Draw the outline again, or delete the segmentation."
             yield Problem("warning", "A mask covers no pixel.", **at, expected="a pixel or more", fix=fix)
@@ -131,8 +129,7 @@ def small(dataset: Dataset, input_size: int) -> Iterator[Problem]:
         yield Problem(
             "info",
             f"{len(found)} of {total} objects are smaller than {SMALL} pixels at the input size {input_size}.",
-            file=example.source or None,
-            image=example.label,
+            **example.place,
             box=box,
             got=f"the smallest: {side:.1f} pixels",
             expected=f"{SMALL} or more to be found reliably",

@@ -19,7 +19,7 @@ from detkit.text import some
 def unreadable(example: Example, error: MediaError | None) -> Iterator[Problem]:
     """That a picture can't be decoded to its end."""
     if error:
-        yield problem_of(error, file=example.source or None, image=example.label)
+        yield problem_of(error, **example.place)
 
 
 def wrong_size(example: Example) -> Iterator[Problem]:

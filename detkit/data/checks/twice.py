@@ -88,8 +88,7 @@ def _twice(pairs, _) -> Iterator[Problem]:
         yield Problem(
             "warning",
             what,
-            file=example.source or None,
-            image=example.label,
+            **example.place,
             got=f"equal to {first.label}",
             expected="each picture once",
             fix="Keep one of them; in training and test at once it makes results look better."
@@ -151,8 +150,7 @@ def _leaks(pairs, one: tuple[str, Dataset], other: tuple[str, Dataset], kind: st
         yield Problem(
             "warning",
             f"A picture of {other[0]} is in {one[0]} as well.",
-            file=example.source or None,
-            image=example.label,
+            **example.place,
             got=f"equal to {first.label}",
             expected="splits that have nothing in common",
             fix="Remove it from one of them; otherwise results look better than they are.",

@@ -15,7 +15,6 @@ from detkit.errors import DataError
 _PICTURES = ("images", "JPEGImages", "image", "imgs", "img")
 _MASKS = ("masks", "SegmentationClass", "SegmentationClassPNG", "mask", "labels", "annotations")
 _OTHER_MASKS = (".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".npy")
-_LOOKED_AT = 20  # files or folders that tell what a folder holds
 
 
 @dataclass

@@ -142,7 +142,7 @@ def _of_reading(problems: Iterable[Problem]) -> Iterator[Change]:
 
 
 def _change(action: str, what: str, example: Example, **parts) -> Change:
-    return Change(action, what, example.source or None, example.label, **parts)
+    return Change(action, what, **example.place, **parts)
 
 
 def _sized(dataset: Dataset, reread, changes: list[Change]) -> Iterator[Example]:

@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from detkit.data import images
-from detkit.data.dataset import Dataset
 from detkit.data.encoded import EncodedImage
 from detkit.data.example import Example
 from detkit.data.twins.likeness import SIDE, descriptions, likeness
 from detkit.errors import MediaError
 from detkit.progress import progress
+
+if TYPE_CHECKING:
+    from detkit.data.dataset import Dataset
 
 _ALIKE = 0.88  # the likeness from which pictures are nearly equal
 _CANDIDATE = 0.7  # the inner product of descriptions from which pictures are compared
