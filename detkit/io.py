@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
 import os
@@ -46,7 +47,7 @@ def make_directory(path) -> Path:
 
 
 @contextmanager
-def atomic_write(path, mode: str = "w"):
+def atomic_write(path, mode: str = "w", sync: bool = True):
     """Open a file that appears under its name only when it is complete, on disk and closed.
 
     Missing parent directories are made. When the body raises, nothing is left behind and a file that
@@ -55,6 +56,7 @@ def atomic_write(path, mode: str = "w"):
     Args:
         path: where the file shall be.
         mode: "w" for text (UTF-8, "\\n" line ends) or "wb" for bytes.
+        sync: whether to wait until it is on disk; takes milliseconds, which add up where each picture has a file.
 
     Raises:
         ConfigError: if the path can't be written, the disk is full, or the like.
@@ -68,7 +70,8 @@ def atomic_write(path, mode: str = "w"):
         with open(temporary, mode, **text) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         ours = error.errno and error.filename in (None, str(temporary), str(path))
@@ -78,9 +81,9 @@ def atomic_write(path, mode: str = "w"):
             os.unlink(temporary)
 
 
-def write_json(path, value) -> None:
-    """Write a value as indented JSON, all at once; ConfigError where the path can't be written."""
-    with atomic_write(path) as file:
+def write_json(path, value, sync: bool = True) -> None:
+    """Write a value as indented JSON, all at once; otherwise as `atomic_write`."""
+    with atomic_write(path, sync=sync) as file:
         json.dump(value, file, indent=1, ensure_ascii=False)
         file.write("\n")
 
@@ -95,12 +98,18 @@ def read_json(path):
     return parse_json(json_text(path), path)
 
 
+def encoding(path) -> str:
+    """The encoding of a text file: UTF-16 with a byte order mark, as Windows writes it, otherwise UTF-8."""
+    with open(path, "rb") as file:
+        return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
 def json_text(path) -> str:
     """What stands in a JSON file; DataError if there is no such file, or nothing in it."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding=encoding(path))
+    except (OSError, UnicodeError) as error:
         raise DataError("Can't read this JSON file.", **unreadable(path, error)) from error
     if not text or text.isspace():
         raise DataError("The file is empty.", where=path, expected="JSON", fix="Export or download it again.")
@@ -124,7 +133,7 @@ def unreadable(path: Path, error: Exception) -> dict:
     if isinstance(error, UnicodeDecodeError):
         return dict(
             where=path,
-            got=f"byte {error.start} is not UTF-8",
+            got=f"byte {error.start} is not {error.encoding.upper()}",
             expected="UTF-8 text",
             fix="Save the file as UTF-8.",
         )

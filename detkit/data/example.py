@@ -268,7 +268,8 @@ def _painted(example: Example) -> np.ndarray:
     """The class of each pixel as the masks of the objects tell."""
     if len(example) and example.class_ids.max() >= IGNORED - 1:
         got, expected = f"class id {example.class_ids.max()}", f"0..{IGNORED - 2}"
-        raise DataError("There are too many classes for a class map.", where=example.label, got=got, expected=expected)
+        what, fix = "There are too many classes for a class map.", "Choose some with select_classes."
+        raise DataError(what, where=example.label, got=got, expected=expected, fix=fix)
     masks = example.masks()
     painted = np.zeros(example.size, np.uint8)
     for n in np.argsort(-masks.sum((1, 2)), kind="stable"):

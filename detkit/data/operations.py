@@ -49,7 +49,8 @@ def with_class_ids(example: Example, table: np.ndarray) -> Example:
     """
     if example.class_map is not None and table.max(initial=-1) >= MOST_CLASSES:
         got, expected = f"{table.max() + 1} classes", f"at most {MOST_CLASSES}"
-        raise DataError("There are too many classes for a class map.", where=example.label, got=got, expected=expected)
+        what, fix = "There are too many classes for a class map.", "Choose some with select_classes."
+        raise DataError(what, where=example.label, got=got, expected=expected, fix=fix)
     kept = table[example.class_ids] >= 0
     example = example if kept.all() else objects(example, kept)
     labels, class_map = table[example.image_labels], example.class_map

@@ -1,6 +1,7 @@
 """Batches as `tf.data`: photos are decoded, augmented, resized by the model's rule, padded and made ahead of time.
 
-The detectors' own training takes `detkit.data.batches`, which can begin at any step, as a resumed run does.
+The detectors' own training takes `detkit.data.batches`: the same batches, but they can begin at any step, as a resumed
+run does, and cost less where the photos of a small set stay in memory.
 """
 
 from __future__ import annotations
@@ -151,13 +152,13 @@ class _Maker:
     def _view(self, index: int, number: int) -> View:
         if self._views.augmentation is None:
             return self._ready(index)._replace(seed=self._views.seed_of(index, number))
-        return _to_size(self._views.view(index, number), self._target(index))
+        return self._resized(index, number)
 
-    def _resized(self, index: int) -> View:
-        return _to_size(self._views.view(index), self._target(index))
-
-    def _target(self, index: int) -> tuple[int, int]:
-        return tuple(self._size_of(self._views.dataset[index].size))
+    def _resized(self, index: int, number: int = 0) -> View:
+        view = self._views.view(index, number)
+        if view.size == tuple(self._size_of(self._views.dataset[index].size)):
+            return view
+        return _to_size(view, tuple(self._size_of(view.size)))  # of a photo, or of what the OD API's options made of it
 
     def _check_fits(self, index: int, view: View) -> None:
         if self._pad_to is not None and (np.array(view.size) > self._pad_to).any():
@@ -172,8 +173,6 @@ class _Maker:
 
 def _to_size(view: View, size: tuple[int, int]) -> View:
     """A view at the size of the model's input, sampled as the OD API does: no antialiasing, no half-pixel centres."""
-    if view.size == size:
-        return view
     (height, width), (rows, columns) = size, view.size
     matrix = np.array([[columns / width, 0, 0], [0, rows / height, 0]])
 

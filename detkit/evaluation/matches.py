@@ -106,23 +106,23 @@ class Matches:
         weights = np.ones((1, len(self.objects))) if weights is None else np.asarray(weights, np.float64)
         detections = detections or (lambda rows, here: weights[rows][:, self.image[here]])
         objects = weights @ self.objects  # [S, K]
+        correct = self.correct
         result = np.full((len(weights), len(self.thresholds), self.objects.shape[1]), np.nan)
         for k in np.flatnonzero(self.objects.any(axis=0)):
             here = self.of_class(k)
             step = max(1, _AT_ONCE // max(here.stop - here.start, 1))
             for start in range(0, len(weights), step):
                 rows = slice(start, start + step)
-                result[rows, :, k] = self._interpolated(detections(rows, here), here, objects[rows, k])
+                each = detections(rows, here), correct[:, here], self.ignored[:, here], objects[rows, k]
+                result[rows, :, k] = _interpolated(*each)
         return result
 
-    def _interpolated(self, weights, here: slice, objects) -> np.ndarray:
-        """AP [S, T] of a class whose detections weigh [S, D], with so many objects [S]."""
-        seen = np.cumsum(weights, axis=1, dtype=np.float64)
-        each = [
-            _area(weights, seen, correct, ignored, objects)
-            for correct, ignored in zip(self.correct[:, here], self.ignored[:, here], strict=True)
-        ]
-        return np.where(objects[:, None] > 0, np.stack(each, axis=1), np.nan)
+
+def _interpolated(weights, correct, ignored, objects) -> np.ndarray:
+    """AP [S, T] of a class whose detections weigh [S, D], with so many objects [S]."""
+    seen = np.cumsum(weights, axis=1, dtype=np.float64)
+    each = [_area(weights, seen, *at, objects) for at in zip(correct, ignored, strict=True)]
+    return np.where(objects[:, None] > 0, np.stack(each, axis=1), np.nan)
 
 
 def _area(weights, seen, correct, ignored, objects) -> np.ndarray:

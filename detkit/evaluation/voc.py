@@ -9,7 +9,7 @@ import numpy as np
 
 from detkit import boxes as box_math
 from detkit.detections import Detections
-from detkit.errors import ConfigError
+from detkit.errors import ConfigError, DataError
 from detkit.evaluation.objects import xywh_pixels
 
 if TYPE_CHECKING:
@@ -44,55 +44,55 @@ def voc_average_precision(
 
     Raises:
         ConfigError: for other points.
+        DataError: for another number of detections than images.
 
     Source: Everingham et al., The Pascal visual object classes challenge, 2010; the VOC devkit.
     """
     if points not in POINTS:
         raise ConfigError("There is no such VOC average precision.", got=repr(points), expected=" or ".join(POINTS))
-    found: dict[str, list] = {name: [] for name in dataset.classes}
-    for example, each in zip(dataset, detections, strict=True):
-        corners, own = _corners(example.boxes, example, whole_pixels), _corners(each.boxes, example, whole_pixels)
-        for k, name in enumerate(dataset.classes):
-            here = np.array([label == name for label in each.labels], bool)
-            chosen = example.class_ids == k
-            ignored = (example.difficult | example.crowd)[chosen]
-            found[name].append(_matched(own[here], each.scores[here], corners[chosen], ignored, iou))
-    curves = {name: _curve(parts) for name, parts in found.items()}
+    if len(dataset) != len(detections):
+        got = f"{len(detections)} detections for {len(dataset)} images"
+        raise DataError("Each image needs its detections, in the dataset's order.", got=got)
+    parts = [_matched(*pair, dataset.classes, iou, whole_pixels) for pair in zip(dataset, detections, strict=True)]
+    class_id, score, right, wrong = (np.concatenate([[], *column]) for column in zip(*parts, strict=True))
+    order = np.argsort(-score, kind="stable")
+    class_id, right, wrong = class_id[order], right[order], wrong[order]
+    counted = np.concatenate([[], *(each.class_ids[~_left_out(each)] for each in dataset)]).astype(int)
     average = _area_under if points == "all" else _eleven_points
-    return {name: average(*curve) for name, curve in curves.items() if curve is not None}
+    result = {}
+    for k, objects in enumerate(np.bincount(counted, minlength=len(dataset.classes))):
+        if objects:
+            found, others = right[class_id == k].cumsum(), wrong[class_id == k].cumsum()
+            result[dataset.classes[k]] = average(found / objects, found / np.maximum(found + others, 1))
+    return result
+
+
+def _left_out(example: Example) -> np.ndarray:
+    return example.difficult | example.crowd
+
+
+def _matched(example: Example, found: Detections, classes: Sequence[str], threshold: float, whole_pixels: bool):
+    """Class ids, scores, and which are right and which wrong, of the detections of an image by falling score."""
+    found = found.of_classes(classes)
+    found = found[np.argsort(-found.scores, kind="stable")]
+    position = {name: k for k, name in enumerate(classes)}
+    class_ids = np.array([position[name] for name in found.labels], int)
+    boxes, objects = (_corners(each, example, whole_pixels) for each in (found.boxes, example.boxes))
+    overlaps = np.where(class_ids[:, None] == example.class_ids, box_math.iou(boxes, objects), -1)
+    near = overlaps.max(axis=1, initial=-1) >= threshold
+    best = overlaps.argmax(axis=1) if len(objects) else np.zeros(len(boxes), int)
+    ignored = near.copy()
+    ignored[near] = _left_out(example)[best[near]]
+    claiming = np.flatnonzero(near & ~ignored)
+    right = np.zeros(len(boxes), bool)
+    right[claiming[np.unique(best[claiming], return_index=True)[1]]] = True  # the first of those that claim an object
+    return class_ids, found.scores, right, ~right & ~ignored
 
 
 def _corners(boxes: np.ndarray, example: Example, whole_pixels: bool) -> np.ndarray:
     """[N, 4], xmin, ymin, xmax, ymax in pixels."""
     pixels = xywh_pixels(boxes, example.size)
     return np.concatenate([pixels[:, :2], pixels[:, :2] + pixels[:, 2:] + whole_pixels], axis=1)
-
-
-def _matched(boxes, scores, objects, ignored, threshold: float):
-    """Scores, which detections are right and which wrong, of one image and class; and the number of objects."""
-    order = np.argsort(-scores, kind="stable")
-    right, wrong = np.zeros(len(order), bool), np.zeros(len(order), bool)
-    overlaps = box_math.iou(boxes[order], objects)
-    taken = np.zeros(len(objects), bool)
-    for n in range(len(order)):
-        best = int(np.argmax(overlaps[n])) if len(objects) else -1
-        if best < 0 or overlaps[n, best] < threshold:
-            wrong[n] = True
-        elif not ignored[best]:
-            right[n], wrong[n] = not taken[best], taken[best]
-            taken[best] = True
-    return scores[order], right, wrong, np.count_nonzero(~ignored)
-
-
-def _curve(parts) -> tuple[np.ndarray, np.ndarray] | None:
-    """Recall and precision after each detection, by falling score; None where a class has no objects."""
-    objects = sum(part[3] for part in parts)
-    if not objects:
-        return None
-    scores, right, wrong = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    order = np.argsort(-scores, kind="stable")
-    right, wrong = right[order].cumsum(), wrong[order].cumsum()
-    return right / objects, right / np.maximum(right + wrong, 1)
 
 
 def _area_under(recall, precision) -> float:

@@ -10,6 +10,7 @@ from detkit.data import formats
 from detkit.data.checks import classes, maps, objects, off_by_one, pictures, splits, twice
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
+from detkit.data.formats import folders
 from detkit.data.problems import Problem, problem_of
 from detkit.errors import DataError, MediaError
 from detkit.progress import progress
@@ -83,17 +84,18 @@ def opened(given, format: str | None = None, images=None, name: str | None = Non
         return [(name or given.name, given)]
     module = formats.named(format) if format else formats.recognised(Path(given))
     first = module.read(given, images=images, strict=False)
-    told = next((problem for problem in first.problems if problem.what.startswith("Only the split ")), None)
+    told = next((problem for problem in first.problems if folders.splits_of(problem)), None)
     if told is None:
         return [(name or first.name, first)]
     problems = [problem for problem in first.problems if problem is not told]
     sets = []
-    for split in told.got.removeprefix("also ").split(", "):
+    wanted, *others = folders.splits_of(told)
+    for split in others:
         try:
             sets.append((split, module.read(given, images=images, strict=False, split=split)))
         except DataError as error:
             problems.append(problem_of(error))
-    sets.insert(0, (told.what.split('"')[1], replace(first, problems=problems)))
+    sets.insert(0, (wanted, replace(first, problems=problems)))
     return [(f"{name} {split}" if name else split, each) for split, each in sets]
 
 

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from detkit.errors import DataError
 from detkit.io import unreadable
+from detkit.pipeline.fields import nearest
 
 # Those that are told by a file's first bytes come first: coco looks at the whole file.
 NAMES = ("tfrecord", "voc", "cvat", "labelme", "yolo", "openimages", "csv", "coco", "masks", "image_folder")
@@ -20,7 +21,8 @@ WITH_PICTURES = ("tfrecord", "image_folder")  # take in pictures that are no fil
 def named(name: str) -> ModuleType:
     """The module of a format; DataError if there is none of that name."""
     if name not in NAMES:
-        raise DataError("There is no such annotation format.", got=repr(name), expected=", ".join(sorted(NAMES)))
+        what, expected = "There is no such annotation format.", ", ".join(sorted(NAMES))
+        raise DataError(what, got=repr(name), expected=expected, fix=nearest(name, NAMES))
     return import_module(f"detkit.data.formats.{name}")
 
 

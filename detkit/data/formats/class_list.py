@@ -61,7 +61,8 @@ def _text(file: Path) -> str:
             return file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise DataError("Can't read this list of classes.", **unreadable(file, error)) from error
-    raise DataError("This list of classes is too long.", where=file, expected=f"at most {_LONGEST} bytes")
+    fix = "Put a list of names there, one a line."
+    raise DataError("This list of classes is too long.", where=file, expected=f"at most {_LONGEST} bytes", fix=fix)
 
 
 def _coloured(lines: list[str], file: Path) -> ClassList:
@@ -106,7 +107,8 @@ def given(classes: Iterable[str] | Mapping, source: str = "classes") -> ClassLis
         raise DataError("A class has no value.", where=source, got=f"{bad!r:.80}", expected=expected)
     own = [name for name in names if name.lower() not in (*_BACKGROUND, *_VOID)]
     if len(own) > MOST_CLASSES:
-        raise DataError("There are too many classes.", where=source, got=len(own), expected=f"at most {MOST_CLASSES}")
+        expected, fix = f"at most {MOST_CLASSES}", "Join some of them: a class map holds no more."
+        raise DataError("There are too many classes.", where=source, got=len(own), expected=expected, fix=fix)
     meanings = {0: 0, IGNORED: IGNORED} | dict(zip(values, (_meaning(name, own) for name in names), strict=True))
     return ClassList(tuple(own), meanings, source, isinstance(classes, Mapping) or 0 in values)
 

@@ -35,6 +35,7 @@ from detkit.errors import DataError
 from detkit.io import atomic_write
 
 _SIDES = ("xtl", "ytl", "xbr", "ybr")
+_FIX = "Draw the mask again, or delete it."
 _UNUSABLE = ("polyline", "points", "cuboid", "skeleton")
 
 
@@ -162,13 +163,15 @@ def _mask(shape, size):
     runs = [number(text) for text in shape.get("rle", "").split(",")]
     if not all(value == value // 1 >= 0 for value in numbers + runs):
         got, expected = f"{shape.get('rle', ''):.40}", "left, top, width, height and rle of whole numbers"
-        raise DataError("A mask can't be decoded.", got=got, expected=expected)
+        raise DataError("A mask can't be decoded.", got=got, expected=expected, fix=_FIX)
     left, top, width, height = map(int, numbers)
     if left + width > size[1] or top + height > size[0] or size[0] * size[1] > MAX_PIXELS:
         got = f"left {left}, top {top}, width {width}, height {height}"
-        raise DataError("A mask lies outside its image.", got=got, expected=f"inside {size[1]} x {size[0]}")
+        expected = f"inside {size[1]} x {size[0]}"
+        raise DataError("A mask lies outside its image.", got=got, expected=expected, fix=_FIX)
     if sum(runs) != width * height:
-        raise DataError("A mask can't be decoded.", got=f"{sum(runs):g} pixels", expected=f"{width} x {height}")
+        got, expected = f"{sum(runs):g} pixels", f"{width} x {height}"
+        raise DataError("A mask can't be decoded.", got=got, expected=expected, fix=_FIX)
     bits = np.repeat(np.arange(len(runs)) % 2 == 1, np.array(runs, np.int64))
     found = mask_files.run_lengths(bits.reshape(height, width), (top, left), size)
     if found is None:

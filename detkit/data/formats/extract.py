@@ -46,6 +46,6 @@ def _saved(example: Example, folder: Path, number: int, used: set[str]) -> Examp
     file = folder / f"{stem}.{'jpg' if kind == 'jpeg' else kind}"
     if file.exists() and file.read_bytes() != content:
         refuse_to_replace(file, example.label)
-    with atomic_write(file, "wb") as out:
+    with atomic_write(file, "wb", sync=False) as out:
         out.write(content)
     return replace(example, image=file)

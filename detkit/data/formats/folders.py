@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from detkit.data.formats.common import Report
+from detkit.data.problems import Problem
 from detkit.errors import DataError
 from detkit.io import unreadable
 
@@ -15,6 +16,7 @@ _NAMES = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
+_ONLY = "Only the split "
 
 
 def entries(folder: Path) -> list[os.DirEntry]:
@@ -53,7 +55,18 @@ def chosen(there: dict[str, str], split: str | None, path: Path, report: Report)
         expected = ", ".join(there) or "a folder without splits, read as a whole"
         raise DataError("There is no such split.", where=path, got=repr(split), expected=expected)
     if not wanted and len(there) > 1:
-        first, *others = there
-        got = f"also {', '.join(others)}"
-        report.add("info", f'Only the split "{first}" was read.', got=got, fix="Name another: split=...")
+        report_others(*there, report=report)
     return wanted or next(iter(there), None)
+
+
+def report_others(wanted: str, *others: str, report: Report) -> None:
+    """Note that only one split was read."""
+    got = f"also {', '.join(others)}"
+    report.add("info", f'{_ONLY}"{wanted}" was read.', got=got, fix="Name another: split=...")
+
+
+def splits_of(problem: Problem) -> list[str]:
+    """The splits of a dataset of which only the first one was read, if that is what a problem says; or none."""
+    if not problem.what.startswith(_ONLY):
+        return []
+    return [problem.what.split('"')[1], *problem.got.removeprefix("also ").split(", ")]

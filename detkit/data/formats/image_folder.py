@@ -89,7 +89,8 @@ def read(path, images=None, strict: bool = True, split: str | None = None) -> Da
     labelled = [(file, name) for name in classes for file in _pictures(root / name, report)]
     if not labelled:
         got, expected = f"folders: {', '.join(classes[:20])}", "pictures in a folder for each class, as duck/1.jpg"
-        raise DataError("There are no pictures by class here.", where=root, got=got, expected=expected)
+        fix = "Put the pictures into folders named like their classes."
+        raise DataError("There are no pictures by class here.", where=root, got=got, expected=expected, fix=fix)
     found = [_picture(file, name, report) for file, name in progress(labelled, description="pictures")]
     return dataset([picture for picture in found if picture], classes, path, report, strict)
 
@@ -104,7 +105,8 @@ def _pictures(folder: Path, report: Report) -> list[Path]:
     if others:
         got = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
         what = "What is no picture in the folder of a class was passed over."
-        report.add("warning", what, file=str(folder), got=got, expected=", ".join(EXTENSIONS))
+        expected, fix = ", ".join(EXTENSIONS), "Convert what are pictures, and put them into the folder itself."
+        report.add("warning", what, file=str(folder), got=got, expected=expected, fix=fix)
     return [folder / entry.name for entry in entries if entry.name.lower().endswith(EXTENSIONS)]
 
 
@@ -155,5 +157,5 @@ def _check(data: Dataset, path: Path) -> None:
         what, fix = "A picture in a folder by class has one label only.", "Decide on one, or leave it out."
         raise DataError(what, where=several.label, got=got, expected="one label", fix=fix)
     if not any(len(example.image_labels) for example in data):
-        expected = "labels of whole pictures; boxes are none"
-        raise DataError("None of the pictures has a label.", where=path, got=f"{data!r}", expected=expected)
+        expected, fix = "labels of whole pictures; boxes are none", "Write a format that holds boxes, such as coco."
+        raise DataError("None of the pictures has a label.", where=path, got=f"{data!r}", expected=expected, fix=fix)

@@ -78,7 +78,7 @@ def read(path, images=None, strict: bool = True) -> Dataset:
     folder = files[0].parent
     finder = Pictures([folder, folder / "images", folder.parent / "images", folder.parent], images)
     pictures, missing = [], []
-    for file in files:
+    for file in progress(files, description="read"):
         pictures += _picture(file, finder, missing, report)
     finder.report_missing(missing, len(files), report)
     return dataset(pictures, class_names(pictures), path, report, strict)
@@ -182,7 +182,8 @@ def _mask(text, corners, size: tuple[int, int]) -> dict:
     except (binascii.Error, ValueError):
         content = b""
     if not content or size[0] * size[1] > MAX_PIXELS:
-        raise DataError("A mask can't be decoded.", got=f"{text!r:.40}", expected="a PNG inside the picture, in base64")
+        expected, fix = "a PNG inside the picture, in base64", "Draw it again, or delete it."
+        raise DataError("A mask can't be decoded.", got=f"{text!r:.40}", expected=expected, fix=fix)
     found = mask_files.run_lengths(mask_files.pixels(content, shape), (top, left), size)
     if found is None:
         raise DataError("A mask is empty.", got=f"{shape[1]} x {shape[0]} zeros", fix="Draw it again, or delete it.")
@@ -199,7 +200,8 @@ def write(data: Dataset, path) -> None:
         ConfigError: if the folder can't be written.
     """
     path = Path(path)
-    for file, example in files_by_stem(data, path, ".json").items():
+    files = files_by_stem(data, path, ".json")
+    for file, example in progress(files.items(), total=len(files), description="write"):
         shapes = [shape for i in range(len(example)) for shape in _shapes(example, i, data.classes)]
         content = {
             "version": "5.5.0",
@@ -210,7 +212,7 @@ def write(data: Dataset, path) -> None:
             "imageHeight": example.size[0],
             "imageWidth": example.size[1],
         }
-        write_json(file, content)
+        write_json(file, content, sync=False)
 
 
 def _shapes(example: Example, i: int, classes: tuple[str, ...]) -> list[dict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from detkit.errors import DataError
@@ -41,9 +42,12 @@ def parse(file: Path, tag: str, what: str):
 
 
 def head(file: Path) -> bytes:
-    """The first bytes of a file; none if it can't be read."""
+    """The first bytes of a file, text without its byte order mark and as UTF-8; none if it can't be read."""
     try:
         with file.open("rb") as opened:
-            return opened.read(4096)
+            start = opened.read(4096)
     except OSError:
         return b""
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return start.decode("utf-16", "replace").encode()
+    return start.removeprefix(codecs.BOM_UTF8)

@@ -25,6 +25,7 @@ from detkit.data.problems import refuse
 from detkit.errors import DataError, MediaError
 from detkit.io import atomic_write, make_directory
 from detkit.progress import progress
+from detkit.text import some
 
 _MOST_UNNAMED = 64  # values that are classes though nothing names them
 _PALETTE = 3  # the colour type of a PNG with a palette, at byte 25
@@ -85,7 +86,8 @@ def _pairs(layout: mask_layout.Layout, images, report: Report) -> list[tuple[str
     without = [name for name in there if name not in masks]
     if without and finder.search:
         severity = "info" if layout.masks.name == "SegmentationClass" else "warning"  # VOC has masks of some pictures
-        report.add(severity, f"{len(without)} pictures have no mask and were left out.", got=", ".join(without[:5]))
+        what = f"{len(without)} pictures have no mask and were left out."
+        report.add(severity, what, got=some(without), fix="Give a mask of zeros to those that show no object.")
     return [(name, there[name], mask) for name, mask in masks.items() if name in there]
 
 
@@ -162,7 +164,7 @@ def write(data: Dataset, path) -> None:
     for file, example in progress(files.items(), total=len(files), description="masks"):
         values = example.semantic()
         place(example, path / "images" / example.image.name)
-        with atomic_write(file, "wb") as out:
+        with atomic_write(file, "wb", sync=False) as out:
             out.write(mask_files.png(values, voc_masks.palette().tobytes()))
     make_directory(path / "images")
     class_list.write(path / "classes.txt", data.classes)

@@ -33,7 +33,8 @@ def read(layout: mask_layout.Layout, path: Path, pictures, listed: ClassList | N
     names = listed.names if listed else ("object",)
     if len(names) != 1:
         got, expected = ", ".join(names), "one class: the masks of objects don't tell theirs"
-        raise DataError("These masks can be of one class only.", where=listed.source, got=got, expected=expected)
+        what, fix = "These masks can be of one class only.", "Name one, and make a dataset for each class."
+        raise DataError(what, where=listed.source, got=got, expected=expected, fix=fix)
     if not listed:
         fix = "Name it in classes.txt, or classes=..."
         report.add("info", "Nothing names the class of these masks.", got="class 'object'", fix=fix)

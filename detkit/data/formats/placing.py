@@ -23,7 +23,8 @@ def place(example: Example, target: Path) -> None:
     make_directory(target.parent)
     source = Path(os.path.abspath(example.image))
     if not source.is_file():
-        raise DataError("A picture is missing.", where=source, got="no such file", expected="a picture to link to")
+        what, fix = "A picture is missing.", "Restore it, or leave out what is annotated in it."
+        raise DataError(what, where=source, got="no such file", expected="a picture to link to", fix=fix)
     if target.exists() and filecmp.cmp(target, source, shallow=False):
         return
     if target.exists() and not target.is_symlink():
@@ -35,4 +36,5 @@ def place(example: Example, target: Path) -> None:
         except OSError:  # a file system, or a Windows, that allows no links
             shutil.copyfile(source, target)
     except OSError as error:
-        raise ConfigError("Can't put a picture here.", where=target, got=error.strerror or str(error)) from error
+        got, fix = error.strerror or str(error), "Write to a folder where files can be made."
+        raise ConfigError("Can't put a picture here.", where=target, got=got, fix=fix) from error

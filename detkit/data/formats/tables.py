@@ -11,7 +11,7 @@ from pathlib import Path
 
 from detkit.data.formats.assemble import number
 from detkit.errors import DataError
-from detkit.io import atomic_write, unreadable
+from detkit.io import atomic_write, encoding, unreadable
 
 _LONGEST = 10_000  # characters of a header
 _DELIMITERS = ",;\t|"
@@ -47,7 +47,7 @@ class Row:
 def header(path: Path) -> list[str]:
     """The cells of the first row of a file; DataError if it is no text."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open(path, encoding=encoding(path), newline="") as file:
             line = file.readline(_LONGEST)
     except (OSError, ValueError) as error:
         raise DataError("Can't read this table.", **unreadable(path, error)) from error
@@ -78,7 +78,7 @@ def rows(path: Path, columns: Mapping[str, int], skip: int = 1) -> Iterator[Row]
     """
     line = 0
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open(path, encoding=encoding(path), newline="") as file:
             first = file.readline(_LONGEST)
             reader = _reader(chain([first], file), _delimiter(first))
             for cells in islice(reader, skip, None):

@@ -37,6 +37,7 @@ _IN_FRAMES = {f"region/bbox/{key.rpartition('/')[2]}": key for key in _CORNERS} 
     "image/source_id": "image/source_id",
 }
 _NO_KEYPOINTS = "Keypoints in TFRecord files are passed over."
+_FIX = "Write the record again."
 _SUFFIXES = (".record", ".records", ".tfrecord", ".tfrecords")
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 
@@ -132,7 +133,7 @@ def _pictures(file: Path, finder: Pictures, missing: list[str], report: Report) 
                 found += [picture] if picture else []
         except wire.WireError as error:
             expected = "a tf.train.Example"
-            report.add("error", "A record can't be read.", file=place, got=str(error), expected=expected)
+            report.add("error", "A record can't be read.", file=place, got=str(error), expected=expected, fix=_FIX)
     return found
 
 
@@ -174,7 +175,8 @@ def _labels(content, values: dict) -> list[tuple]:
     numbers, texts = _numbers(values, "image/class/label"), _texts(content, values.get("image/class/text"))
     if numbers and texts and len(numbers) != len(texts):
         got, expected = f"{len(numbers)} numbers, {len(texts)} texts", "one of each a label"
-        raise DataError("The labels of a picture have lists of different lengths.", got=got, expected=expected)
+        what = "The labels of a picture have lists of different lengths."
+        raise DataError(what, got=got, expected=expected, fix=_FIX)
     n = max(len(numbers), len(texts))
     return list(zip(texts or [""] * n, numbers or [None] * n, strict=True))
 
@@ -189,7 +191,8 @@ def _things(content, values: dict, size: tuple[int, int], place: str) -> list[Th
     named = {len(labels), len(texts)} - {0}
     if any(len(column) != n for column in columns) or (n and named != {n}) or (not n and named):
         got = ", ".join(f"{count} {key}" for key, count in counts.items())
-        raise DataError("The lists of a record have different lengths.", got=got, expected="one value an object each")
+        what = "The lists of a record have different lengths."
+        raise DataError(what, got=got, expected="one value an object each", fix=_FIX)
     flags = {key: _flag(values, key, n) for key in _FLAGS}
     area, found = _array(values, "image/object/area"), _masks(content, values, n, size)
     corners = np.stack(columns, -1).astype(np.float64) * (size[::-1] * 2) if n else []
@@ -216,12 +219,12 @@ def _masks(content, values: dict, n: int, size: tuple[int, int]) -> list[dict | 
     weights = _array(values, "image/object/mask/weight")
     if isinstance(given, list):
         if len(given) != n:
-            raise DataError("A record has another number of masks than boxes.", got=len(given), expected=n)
+            raise DataError("A record has another number of masks than boxes.", got=len(given), expected=n, fix=_FIX)
         planes = (mask_files.pixels(bytes(content[start:end]), size) for start, end in given)
     else:
         if len(given) != n * size[0] * size[1]:
             got, expected = f"{len(given)} numbers", f"{n} x {size[0]} x {size[1]}"
-            raise DataError("The masks of a record don't fit its picture.", got=got, expected=expected)
+            raise DataError("The masks of a record don't fit its picture.", got=got, expected=expected, fix=_FIX)
         planes = given.reshape(n, *size)
     found = (mask_files.run_lengths(plane, (0, 0), size) for plane in planes)
     return [rle if len(weights) != n or weights[i] else None for i, rle in enumerate(found)]

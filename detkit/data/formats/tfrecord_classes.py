@@ -11,6 +11,8 @@ from detkit.data.formats.assemble import Picture
 from detkit.data.formats.common import Report
 from detkit.errors import DataError
 
+_FIX = "Put the label map beside the records that they were made with."
+
 
 def resolve(pictures: list[Picture], place: Path, report: Report) -> tuple[list[str], list[int]]:
     """The class names and label ids; objects get their name for their (text, number), or are left out.
@@ -55,16 +57,16 @@ def _by_label_map(pair: tuple, known: dict[int, str], file: Path, report: Report
         if label is not None and known.get(label) != text:
             got, expected = f"{label}: {text!r}", next(f"{i}: {name!r}" for i, name in known.items() if name == text)
             what = "The records number a class otherwise than the label map; its name was believed."
-            report.add("warning", what, got=got, expected=f"{expected}, as in {file}")
+            report.add("warning", what, got=got, expected=f"{expected}, as in {file}", fix=_FIX)
         return text
     if label in known:
         if text:
             what = "The records name a class otherwise than the label map; its number was believed."
-            report.add("warning", what, got=f"{label}: {text!r}", expected=f"{label}: {known[label]!r}, as in {file}")
+            got, expected = f"{label}: {text!r}", f"{label}: {known[label]!r}, as in {file}"
+            report.add("warning", what, got=got, expected=expected, fix=_FIX)
         return known[label]
-    fix = "Put the label map beside the records that they were made with."
     got = f"{text!r}, number {label}"
-    report.add("error", "A class of the records is not in the label map.", got=got, expected=f"one of {file}", fix=fix)
+    report.add("error", "A class of the records is not in the label map.", got=got, expected=f"one of {file}", fix=_FIX)
     return ""
 
 

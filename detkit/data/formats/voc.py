@@ -24,6 +24,7 @@ from detkit.data.formats.markup import head, parse
 from detkit.data.images import EXTENSIONS
 from detkit.errors import DataError
 from detkit.io import atomic_write
+from detkit.progress import progress
 
 _ANNOTATION_FOLDERS = ("", "annotations", "Annotations", "annotations/xmls", "xmls", "labels")
 _IMAGE_FOLDERS = ("images", "JPEGImages", "Images", "")
@@ -76,7 +77,7 @@ def read(path, images=None, strict: bool = True) -> Dataset:
     finder = Pictures([root / name for root in roots for name in _IMAGE_FOLDERS], images)
     index_pictures = voc_masks.index_pictures(roots)
     pictures, missing = [], []
-    for file in files:
+    for file in progress(files, description="read"):
         pictures += _picture(file, finder, index_pictures, missing, report)
     finder.report_missing(missing, len(files), report)
     classes = voc_masks.add_class_maps(pictures, class_names(pictures), roots, report)
@@ -151,9 +152,10 @@ def write(data: Dataset, path) -> None:
         ConfigError: if the folder can't be written.
     """
     path = Path(path)
-    for file, example in files_by_stem(data, path, ".xml").items():
+    files = files_by_stem(data, path, ".xml")
+    for file, example in progress(files.items(), total=len(files), description="write"):
         with_masks = voc_masks.write(example, path, data.classes)
-        with atomic_write(file) as out:
+        with atomic_write(file, sync=False) as out:
             out.write(_document(example, data.classes, with_masks))
 
 

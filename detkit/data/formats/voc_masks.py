@@ -75,7 +75,8 @@ def _by_number(values: np.ndarray, count: int, size, file: Path, image: str, rep
     beyond = int(values[values < 255].max(initial=0))
     if beyond > count:
         what, expected = "An index picture has more objects than its XML file.", f"at most {count}"
-        report.add("warning", what, file=str(file), image=image, got=f"object {beyond}", expected=expected)
+        fix = "Add the objects that are lacking to the XML file; the others keep their masks."
+        report.add("warning", what, file=str(file), image=image, got=f"object {beyond}", expected=expected, fix=fix)
     present = set(np.unique(values).tolist()) - {255}
     return [mask_files.run_lengths(values == i, (0, 0), size) if i in present else None for i in range(1, count + 1)]
 
@@ -89,7 +90,7 @@ def write(example: Example, folder: Path, classes: tuple[str, ...]) -> bool:
     """
     planes = _planes(example, len(classes))
     for name, values in planes.items():
-        with atomic_write(folder / name / f"{example.image.stem}.png", "wb") as out:
+        with atomic_write(folder / name / f"{example.image.stem}.png", "wb", sync=False) as out:
             out.write(mask_files.png(values, palette().tobytes()))
     if planes:
         class_list.write(folder / "labelmap.txt", classes, palette()[: len(classes) + 1])
@@ -101,7 +102,8 @@ def _planes(example: Example, classes: int) -> dict[str, np.ndarray]:
     masked = any(each is not None for each in example.segmentations or ())
     if (masked and len(example) > _MOST) or (classes > MOST_CLASSES and (masked or example.class_map is not None)):
         got = f"{len(example)} objects, {classes} classes"
-        raise DataError("An index picture can't number so many.", where=example.label, got=got, expected=f"<= {_MOST}")
+        what, fix = "An index picture can't number so many.", "Write coco, or leave out classes or masks."
+        raise DataError(what, where=example.label, got=got, expected=f"at most {_MOST}", fix=fix)
     planes = {} if example.class_map is None else {"SegmentationClass": example.semantic()}
     if masked:
         objects, kinds = np.zeros((2, *example.size), np.uint8)

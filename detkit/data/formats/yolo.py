@@ -76,7 +76,7 @@ def read(path, images=None, strict: bool = True, split: str | None = None) -> Da
             fix="YOLO boxes are fractions of the picture, whose size only the picture tells.",
         )
     pairs = source.pairs if images is None else yolo_files.pairs_of_labels(source, Pictures([], images), report)
-    pictures = [_picture(image, labels, source, report) for image, labels in pairs]
+    pictures = [_picture(*pair, source, report) for pair in progress(pairs, description="read")]
     if not pictures and not report.problems:
         raise DataError("There are no pictures in this YOLO dataset.", where=path, got="looked in " + source.looked)
     return dataset([picture for picture in pictures if picture], source.classes, path, report, strict)
@@ -158,9 +158,10 @@ def write(data: Dataset, path) -> None:
         ConfigError: if the folder can't be written.
     """
     path = Path(path)
-    for file, example in files_by_stem(data, path / "labels", ".txt").items():
+    files = files_by_stem(data, path / "labels", ".txt")
+    for file, example in progress(files.items(), total=len(files), description="write"):
         place(example, path / "images" / example.image.name)
-        with atomic_write(file) as out:
+        with atomic_write(file, sync=False) as out:
             out.writelines(_row(example, i) + "\n" for i in range(len(example)))
     make_directory(path / "images")
     yolo_files.write_description(path / "data.yaml", data.classes)

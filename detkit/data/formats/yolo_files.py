@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from detkit.data.formats import folders
 from detkit.data.formats.common import Pictures, Report
 from detkit.data.formats.markup import head
 from detkit.data.images import EXTENSIONS
 from detkit.errors import DataError
-from detkit.io import atomic_write, unreadable
+from detkit.io import atomic_write, encoding, unreadable
 
 SPLITS = ("train", "val", "valid", "test")
 _NAME_FILES = ("classes.txt", "obj.names", "labels.txt", "names.txt")
@@ -37,7 +38,7 @@ class Source:
 def text(path: Path) -> str:
     """The text of a file; DataError if it can't be read or isn't UTF-8."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding=encoding(path))
     except (OSError, ValueError) as error:
         raise DataError("Can't read this text file.", **unreadable(path, error)) from error
 
@@ -115,9 +116,9 @@ def _described(file: Path, split: str | None, report: Report) -> Source:
     wanted = "valid" if wanted == "val" and "val" not in there and "valid" in there else wanted
     if wanted not in there:
         raise DataError("The data.yaml has no such split.", where=file, got=repr(wanted), expected=", ".join(there))
-    others = ", ".join(name for name in there if content[name] != content[wanted])
+    others = [name for name in there if content[name] != content[wanted]]
     if split is None and others:
-        report.add("info", f'Only the split "{wanted}" was read.', got=f"also {others}", fix="Name another: split=...")
+        folders.report_others(wanted, *others, report=report)
     found = Source(file, _names(content.get("names"), file), str(file), _keypoints(content, file))
     places = content[wanted] if isinstance(content[wanted], list) else [content[wanted]]
     for place in places:

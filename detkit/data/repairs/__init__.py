@@ -14,6 +14,7 @@ from detkit.data import formats, operations
 from detkit.data.checks import maps, objects, twice
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example, size_problem
+from detkit.data.formats import folders
 from detkit.data.formats.common import ROUNDING, repairing
 from detkit.data.formats.extract import save_pictures
 from detkit.data.formats.lost import lost
@@ -135,9 +136,9 @@ def _read(source, format: str | None, images, options: dict):
 def _of_reading(problems: Iterable[Problem]) -> Iterator[Change]:
     """What the reader could not keep or changed."""
     for problem in problems:
-        lost = problem.severity == "error" or problem.what.startswith("Only the split ")
-        action = "left out" if lost else "corrected"
-        if lost or problem.what.endswith(_MENDED):
+        gone = problem.severity == "error" or bool(folders.splits_of(problem))
+        action = "left out" if gone else "corrected"
+        if gone or problem.what.endswith(_MENDED):
             yield Change(action, problem.what, problem.file, problem.image, problem.box, problem.got)
 
 
