@@ -47,6 +47,7 @@ class Dataset:
         for name in ("examples", "classes", "label_ids", "problems", "keypoint_names"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "skeleton", tuple(tuple(map(int, pair)) for pair in self.skeleton))
+        self._check_types()
         if not self.label_ids:
             object.__setattr__(self, "label_ids", tuple(range(1, len(self.classes) + 1)))
         if len(self.label_ids) != len(self.classes):
@@ -62,6 +63,14 @@ class Dataset:
                 raise DataError(f"Two classes have the same {what}.", where=self.name, got=repr(twice))
         self._check_class_ids()
         self._check_keypoints()
+
+    def _check_types(self):
+        wrong = [each for each in self.examples if not isinstance(each, Example)][:1]
+        if wrong:
+            raise DataError("A dataset holds examples.", where=self.name, got=repr(wrong[0])[:80], expected="Example")
+        if not all(isinstance(name, str) and name.strip() for name in self.classes):
+            got, fix = repr(list(self.classes))[:80], "Name each class."
+            raise DataError("A class has no name.", where=self.name, got=got, expected="texts", fix=fix)
 
     def _check_class_ids(self):
         known = range(len(self.classes))
@@ -121,7 +130,7 @@ class Dataset:
 
     def sample(self, n: int, seed: int) -> Dataset:
         """`n` examples drawn without replacement, in their original order; DataError if there are fewer."""
-        if not 0 <= n <= len(self):
+        if not isinstance(n, int | np.integer) or not 0 <= n <= len(self):
             raise DataError("Can't draw that many examples.", where=self.name, got=n, expected=f"0..{len(self)}")
         return self.take(sorted(np.random.default_rng(seed).permutation(len(self))[:n]))
 

@@ -34,8 +34,22 @@ def _column(example: Example, name: str, dtype, fill) -> np.ndarray:
     if array.shape != (n,):
         what = f"{name} differs in length from the boxes."
         raise DataError(what, where=example.label, got=array.shape, expected=(n,))
+    if dtype is np.int32 and n and ((array < 0).any() or (array != value).any()):
+        what, expected = f"{name} are no ids of classes.", "whole numbers from 0"
+        raise DataError(what, where=example.label, got=np.asarray(value)[:5].tolist(), expected=expected)
     array.setflags(write=False)
     return array
+
+
+def _checked_size(example: Example) -> tuple[int, int]:
+    try:
+        height, width = map(int, example.size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if isinstance(example.size, str) or min(height, width) < 1:
+        what, expected = "This is no size of a picture.", "(height, width) in pixels"
+        raise DataError(what, where=example.label, got=repr(example.size), expected=expected)
+    return height, width
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -84,7 +98,7 @@ class Example:
             self._check_pixels()
         elif not isinstance(self.image, EncodedImage | Path):
             set_("image", Path(self.image))
-        set_("size", (int(self.size[0]), int(self.size[1])))
+        set_("size", _checked_size(self))
         set_("boxes", self._checked_boxes())
         columns = (
             ("class_ids", np.int32, 0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,10 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
+    def within(self, low: float, high: float) -> Interval:
+        """The same, cut to what the number can be."""
+        return replace(self, low=max(self.low, low), high=min(self.high, high))
+
 
 def resamples(images: int, samples: int, seed: int) -> np.ndarray:
     """How often each image is in each bootstrap sample: int [samples, images]."""
@@ -46,7 +50,9 @@ def interval(
     """The bootstrap interval of a number, over images.
 
     The images of the test set are drawn anew with replacement, each with all its objects and detections; the interval
-    is the bias-corrected one, since the AP of a sample that holds images twice is too high on average.
+    is the bias-corrected one, since the AP of a sample that holds images twice is too high on average, and wider for
+    few images. Where all is found, or nothing, it leaves room for what so few images can't show; of one image it is
+    0 to 1.
 
     Args:
         metrics: of `evaluate`.
@@ -59,12 +65,25 @@ def interval(
         ConfigError: for another name, or a level that is not between 0 and 1.
         DataError: if there is no object.
 
-    Source: Efron, Better bootstrap confidence intervals, 1987.
+    Source: Efron, Better bootstrap confidence intervals, 1987; Hesterberg, What teachers should know about the
+    bootstrap, 2015 (few images).
     """
     matches = _matches(metrics)
     _check(name, level)
     drawn = resamples(len(matches.objects), samples, seed)
-    return bias_corrected(lambda weights: mean_precision(matches, weights, name), drawn, level)
+    found = bias_corrected(lambda weights: mean_precision(matches, weights, name), drawn, level)
+    return with_room(found, np.count_nonzero(matches.objects.any(axis=1))).within(0.0, 1.0)
+
+
+def with_room(found: Interval, images: int) -> Interval:
+    """The interval of a mean of so many images, with room for failures where less than one is seen, and for successes.
+
+    Of failures in a share p of all images, n images show none with probability (1 - p)^n: resampling them shows none.
+    """
+    least = ((1 - found.level) / 2) ** (1 / images)
+    low = min(found.low, least) if images * (1 - found.value) < 1 else found.low
+    high = max(found.high, 1 - least) if images * found.value < 1 else found.high
+    return replace(found, low=low, high=high)
 
 
 def mean_precision(matches: Matches, weights, name: str = "AP") -> np.ndarray:
@@ -81,17 +100,29 @@ def _mean_of_defined(average: np.ndarray) -> np.ndarray:
 
 
 def bias_corrected(number: Callable, drawn: np.ndarray, level: float) -> Interval:
-    """The interval of a number of weighted samples [S, images] -> [S], from bootstrap samples."""
-    value = float(number(np.ones((1, drawn.shape[1])))[0])
+    """The interval of a number of weighted samples [S, images] -> [S], from bootstrap samples; of one image endless."""
+    images = drawn.shape[1]
+    value = float(number(np.ones((1, images)))[0])
     sampled = number(drawn)
     sampled = np.sort(sampled[np.isfinite(sampled)])
-    if not len(sampled) or not math.isfinite(value):
-        return Interval(float("nan"), float("nan"), float("nan"), level)
+    if images < 2 or not len(sampled):
+        end = math.inf if math.isfinite(value) else math.nan
+        return Interval(value, -end, end, level)
     # The share of samples below the value says how far their median is off; in units of a standard deviation.
     share = np.clip(np.mean(sampled < value) + np.mean(sampled == value) / 2, 1 / len(sampled), 1 - 1 / len(sampled))
-    off, reach = _quantile(share), _quantile(0.5 + level / 2)
-    ends = np.quantile(sampled, [_share(2 * off - reach), _share(2 * off + reach)])
+    off, reach = _quantile(share), _reach(level, images)
+    if abs(off) < 1:
+        ends = np.quantile(sampled, [_share(2 * off - reach), _share(2 * off + reach)])
+    else:  # what is to be corrected lies beyond the samples
+        ends = np.quantile(sampled, [_share(-reach), _share(reach)]) - 2 * (np.median(sampled) - value)
     return Interval(value, float(min(ends[0], value)), float(max(ends[1], value)), level)
+
+
+def _reach(level: float, images: int) -> float:
+    """How many standard deviations the interval goes to either side; samples of few images spread too little."""
+    from scipy.special import stdtrit
+
+    return math.sqrt(images / (images - 1)) * float(stdtrit(images - 1, 0.5 + level / 2))
 
 
 def _quantile(share: float) -> float:
@@ -170,7 +201,7 @@ def compare(
     drawn = resamples(images, samples, seed)
     difference = bias_corrected(
         lambda weights: mean_precision(second, weights, name) - mean_precision(first, weights, name), drawn, level
-    )
+    ).within(-1.0, 1.0)
     p_value = _permutation(first, second, name, difference.value, samples, seed)
     once = np.ones((1, images))
     values = (float(mean_precision(each, once, name)[0]) for each in (first, second))

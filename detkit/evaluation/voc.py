@@ -54,7 +54,7 @@ def voc_average_precision(
         got = f"{len(detections)} detections for {len(dataset)} images"
         raise DataError("Each image needs its detections, in the dataset's order.", got=got)
     parts = [_matched(*pair, dataset.classes, iou, whole_pixels) for pair in zip(dataset, detections, strict=True)]
-    class_id, score, right, wrong = (np.concatenate([[], *column]) for column in zip(*parts, strict=True))
+    class_id, score, right, wrong = map(np.concatenate, zip(([],) * 4, *parts, strict=True))
     order = np.argsort(-score, kind="stable")
     class_id, right, wrong = class_id[order], right[order], wrong[order]
     counted = np.concatenate([[], *(each.class_ids[~_left_out(each)] for each in dataset)]).astype(int)

@@ -77,6 +77,30 @@ def test_convert_refuses(run, boxes, arguments, message):
     assert result.exit_code == 2 and message in result.stderr and result.stdout == ""
 
 
+def test_convert_replaces_nothing_unasked(run, boxes, tmp_path):
+    source = (tmp_path / "boxes.json").read_bytes()
+    for more in ([], ["--overwrite"]):
+        result = run("data", "convert", "boxes.json", tmp_path / "boxes.json", "-f", "csv", *more)
+        assert result.exit_code == 2 and "The dataset would be written over itself." in result.stderr
+    assert (tmp_path / "boxes.json").read_bytes() == source
+    for target, format in (("voc", "voc"), ("a.csv", "csv"), ("a.record@2", "tfrecord")):
+        assert run("data", "convert", "boxes.json", target, "-f", format).exit_code in (0, 1)
+        result = run("data", "convert", "boxes.json", target, "-f", format)
+        assert result.exit_code == 2 and "There is something at the target already." in result.stderr
+        assert run("data", "convert", "boxes.json", target, "-f", format, "--overwrite").exit_code in (0, 1)
+
+
+def test_annotations_without_pictures(run, boxes, tmp_path):
+    for number in (1, 2):
+        (tmp_path / f"{number}.jpg").unlink()
+    for arguments in (["convert", "boxes.json", "a.csv", "-f", "csv"], ["stats", "boxes.json"]):
+        result = run("data", *arguments)
+        assert result.exit_code == 2 and "None of the 2 pictures was found." in result.stderr
+        assert run("data", *arguments, "--no-images").exit_code in (0, 1)
+    assert run("data", "split", "boxes.json", "-o", "parts", "--no-images").exit_code == 0
+    assert {file.name for file in (tmp_path / "parts").iterdir()} == {"train.json", "val.json"}
+
+
 def test_help_names_every_format(run):
     from detkit.data import formats
 

@@ -49,6 +49,10 @@ def test_an_example_may_have_no_boxes():
         ({"boxes": [[0, 0, 1, 1.5]]}, "expected: 0 <= ymin < ymax <= 1"),
         ({"boxes": [[0, 0, 1]]}, r"wrong shape.*\n  got: \[1, 3\]"),
         ({"class_ids": [0, 1]}, r"class_ids differs in length.*\n.*\n  got: \(2,\)\n  expected: \(1,\)"),
+        ({"class_ids": [0.5]}, r"class_ids are no ids of classes.*\n.*\n  got: \[0.5\]"),
+        ({"class_ids": [-1]}, "class_ids are no ids of classes"),
+        ({"size": "60x80"}, r"no size of a picture.*\n.*\n  got: '60x80'"),
+        ({"size": (0, 80)}, "no size of a picture"),
         ({"crowd": []}, "crowd differs in length"),
         (
             {"image": np.zeros((60, 81, 3), np.uint8)},
@@ -121,6 +125,9 @@ def test_split_and_without_leave_nothing_out_and_nothing_twice():
         ({"classes": ("duck", "duck")}, "Two classes have the same name.*\n.*\n  got: 'duck'"),
         ({"label_ids": (3, 3)}, "Two classes have the same label id"),
         ({"label_ids": (3,)}, "Each class needs one label id"),
+        ({"classes": ("duck", "")}, r"A class has no name.*\n.*\n  got: \['duck', ''\]"),
+        ({"classes": ("duck", None)}, "A class has no name"),
+        ({"examples": ["1.jpg"]}, "A dataset holds examples.*\n.*\n  got: '1.jpg'"),
         (
             {"classes": ("duck",)},
             r"A class id has no name.*\n  where: 1.jpg\n  got: ids 1..1\n  expected: 0..0",

@@ -111,3 +111,11 @@ def test_a_picture_is_found_by_its_name_or_that_of_the_file(labelme, name):
 
 def test_a_size_that_is_lacking_comes_from_the_picture(labelme):
     assert data.read(labelme(shape(), imageHeight=None))[0].size == (60, 80)
+
+
+def test_other_json_beside_the_folder_of_annotations(labelme, tmp_path):
+    labelme(shape())
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "1.json").rename(tmp_path / "annotations/1.json")
+    (tmp_path / "changes.json").write_text("[]")
+    assert len(data.read(tmp_path)) == 1

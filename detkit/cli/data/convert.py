@@ -34,11 +34,13 @@ Formats, and what SOURCE and TARGET are:
 @click.option("--format", "-f", "format_", required=True, metavar="NAME", help="The format of TARGET.")
 @click.option("--from", "source_format", metavar="NAME", help="The format of SOURCE; told by its content by default.")
 @click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="The pictures of SOURCE, if elsewhere.")
+@click.option("--no-images", is_flag=True, help="Annotations only: the pictures need not be there.")
 @click.option("--split", metavar="NAME", help="yolo, masks, image_folder: which split; train by default.")
 @click.option("--column", "columns", multiple=True, metavar="OURS=THEIRS", help="csv: what a column is called.")
 @click.option("--class", "classes", multiple=True, metavar="NAME", help="masks: the classes, by value; or VALUE=NAME.")
 @click.option("--leave-out", is_flag=True, help="Leave out what can't be used, and list it, instead of stopping.")
-def convert(source, target, format_, source_format, images, split, columns, classes, leave_out):
+@click.option("--overwrite", is_flag=True, help="TARGET may be there already: files of the same names are replaced.")
+def convert(source, target, format_, source_format, images, no_images, split, columns, classes, leave_out, overwrite):
     """Read annotations in one format and write them in another.
 
     Pictures stay where they are; TARGET names them. Only tfrecord holds them, and yolo, masks and image_folder link
@@ -48,11 +50,14 @@ def convert(source, target, format_, source_format, images, split, columns, clas
     from detkit.data import format_problems, formats, read, write
     from detkit.data.formats.extract import save_pictures
     from detkit.data.formats.lost import lost
+    from detkit.data.formats.target import check_target
 
     formats.named(format_)  # before a long read
     options = {"split": split} if split else {}
     options |= {"columns": _columns(columns)} if columns else {}
     options |= {"classes": _classes(classes)} if classes else {}
+    check_target(target, source, format_, overwrite)
+    images = False if no_images else images
     dataset = read(source, source_format, images=images, strict=not leave_out, **options)
     folder = target.parent if format_ in formats.FILES else target
     if format_ not in formats.WITH_PICTURES:

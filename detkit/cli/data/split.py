@@ -35,6 +35,7 @@ Exit codes:
 @click.option("--format", "-f", "format_", metavar="NAME", help="The format to write; that of SOURCE by default.")
 @click.option("--from", "source_format", metavar="NAME", help="The format of SOURCE; told by its content by default.")
 @click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="The pictures of SOURCE, if elsewhere.")
+@click.option("--no-images", is_flag=True, help="Annotations only: no picture is needed; as --separate-twins.")
 @click.option("--split", metavar="NAME", help="yolo, masks, image_folder: which split to part; train by default.")
 @click.option("--leave-out", is_flag=True, help="Leave out what can't be used, and list it, instead of stopping.")
 def split(
@@ -48,6 +49,7 @@ def split(
     format_,
     source_format,
     images,
+    no_images,
     split,
     leave_out,
 ):
@@ -66,11 +68,12 @@ def split(
     format_ = format_ or source_format
     formats.named(format_)  # before a long read
     options = {"split": split} if split else {}
+    images, twins = (False, False) if no_images else (images, not separate_twins)
     dataset = read(source, source_format, images=images, strict=not leave_out, **options)
     if few_shot is not None:
-        found = splitting.few_shot_split(dataset, few_shot, seed, not separate_twins)
+        found = splitting.few_shot_split(dataset, few_shot, seed, twins)
     else:
-        found = splitting.split(dataset, [*fractions.values()], seed, not no_stratify, not separate_twins)
+        found = splitting.split(dataset, [*fractions.values()], seed, not no_stratify, twins)
     named = dict(zip(fractions, found.parts, strict=True))
     paths, problems = parts.write(named, output, format_)
     problems = [*dataset.problems, *problems]

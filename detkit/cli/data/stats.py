@@ -23,8 +23,9 @@ Examples:
 @click.option("--model", metavar="NAME", help="Measure objects in pixels of this model's input, and by its anchors.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Draw six plots into a PNG file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--no-images", is_flag=True, help="Annotations only: the pictures need not be there.")
 @reading
-def stats(data, model, output, as_json, **source):
+def stats(data, model, output, as_json, no_images, **source):
     """Count what annotated pictures have in them: classes, sizes, shapes, places.
 
     MODEL is as for `detkit eval`, or a pipeline.config alone; without one, sizes are in pixels of the pictures. With
@@ -32,7 +33,7 @@ def stats(data, model, output, as_json, **source):
     """
     from detkit import api
 
-    dataset = read(data, **source)
+    dataset = read(data, **source | ({"images": False} if no_images else {}))
     found = api.stats(dataset, model)
     if output:
         from detkit.visualize.overview import overview

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
@@ -66,6 +66,8 @@ class Pictures:
     def __init__(self, folders: Iterable[Path], images=None):
         folders = list(dict.fromkeys(folders))
         self.search = images is not False
+        self._named = images is not None
+        self._moved: dict[Path, str] = {}  # files, and the names that they were found for by their ends
         if images is not None and images is not False:
             folders = [Path(images)]
             if not folders[0].is_dir():
@@ -78,7 +80,10 @@ class Pictures:
         self.folders = [folder for folder in folders if folder.is_dir()] or folders[:1]
 
     def find(self, *names: str) -> Path | None:
-        """The first of these files that is in one of the folders; without searching, where it would be."""
+        """The first of these files that is in one of the folders; without searching, where it would be.
+
+        Paths of another computer, and relative ones if the user names the folder, may be there by their last parts.
+        """
         names = [name for given in names for name in _spellings(given)]
         if not self.search:
             return self.folders[0] / names[0]
@@ -87,12 +92,21 @@ class Pictures:
                 if _is_file(folder / name):
                     self.folders.insert(0, self.folders.pop(number))  # the next one is likely there as well
                     return folder / name
-        return None
+        return next(filter(None, map(self._find_moved, names)), None)
+
+    def _find_moved(self, name: str) -> Path | None:
+        """The file that ends like this path, unless it was found for another: equal names needn't be one picture."""
+        parts = PureWindowsPath(name).parts  # which takes slashes of both kinds
+        if not (self._named or PureWindowsPath(name).anchor):
+            return None
+        ends = (folder.joinpath(*parts[i:]) for i in range(1, len(parts)) for folder in self.folders)
+        file = next(filter(_is_file, ends), None)
+        return file if file and self._moved.setdefault(file, name) == name else None
 
     def report_missing(self, missing: list[str], total: int, report: Report) -> None:
         """Note the pictures that were not found: one by one, or all together."""
         looked = "in " + ", ".join(sorted(str(folder) for folder in self.folders))
-        fix = "Name their folder (data.images in a pipeline, images= in Python), or put them there."
+        fix = "Name their folder (--images, data.images in a pipeline, images= in Python), or put them there."
         if len(missing) == total > 1:
             what = f"None of the {total} pictures was found."
             report.add("error", what, image=missing[0], got=f"looked {looked}", expected="picture files", fix=fix)

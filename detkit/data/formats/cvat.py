@@ -44,10 +44,8 @@ def matches(path: Path) -> str | None:
     file = _file(path)
     if not file.is_file():
         return "there is no annotations.xml in it"
-    if path.is_file() and path.suffix.lower() != ".xml":
-        return "it is a file; a CVAT dataset is an XML file"
     if b"<annotations>" not in head(file):
-        return f"{file.name} doesn't begin with <annotations>"
+        return f"{file.name} doesn't begin with <annotations>, as CVAT's XML files do"
     return None
 
 

@@ -32,6 +32,7 @@ from detkit.data.formats.markup import head
 from detkit.data.images import EXTENSIONS, MAX_PIXELS
 from detkit.errors import DataError
 from detkit.io import read_json, write_json
+from detkit.progress import progress
 
 _FOLDERS = ("", "annotations", "labels", "json")
 _KEYS = (b'"shapes"', b'"imagePath"')
@@ -44,7 +45,7 @@ def matches(path: Path) -> str | None:
     files = _files(path)
     if not files:
         return "there are no JSON files in it, nor in a folder annotations/ there"
-    if not any(key in head(file) for file in files[:10] for key in _KEYS):
+    if not _have_shapes(files):
         return f'its JSON files have no "shapes" (looked at {files[0].name})'
     return None
 
@@ -52,8 +53,12 @@ def matches(path: Path) -> str | None:
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    found = (sorted((path / name).glob("[!.]*.[jJ][sS][oO][nN]")) for name in _FOLDERS)
-    return next((files for files in found if files), [])
+    found = [sorted((path / name).glob("[!.]*.[jJ][sS][oO][nN]")) for name in _FOLDERS]
+    return next(filter(_have_shapes, found), next(filter(None, found), []))
+
+
+def _have_shapes(files: list[Path]) -> bool:
+    return any(key in head(file) for file in files[:10] for key in _KEYS)
 
 
 def read(path, images=None, strict: bool = True) -> Dataset:

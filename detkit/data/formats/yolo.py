@@ -28,6 +28,7 @@ from detkit.data.formats.common import Pictures, Report, picture_size
 from detkit.data.formats.placing import place
 from detkit.errors import DataError
 from detkit.io import atomic_write, make_directory
+from detkit.progress import progress
 
 
 def matches(path: Path) -> str | None:
