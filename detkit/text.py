@@ -13,6 +13,11 @@ def some(names: Sequence[str], most: int = _LISTED) -> str:
     return ", ".join(names[:most]) + more
 
 
+def counted(n: int, noun: str, plural: str | None = None) -> str:
+    """A number and what it counts: "1 class", "2 classes"."""
+    return f"{n} {noun if n == 1 else plural or noun + 's'}"
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows of equal length in columns: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -11,6 +11,7 @@ from detkit.data import operations, splitting
 from detkit.data.example import Example
 from detkit.data.problems import Problem
 from detkit.errors import DataError
+from detkit.text import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +125,12 @@ class Dataset:
         boxes = sum(len(example) for example in self.examples)
         return f"Dataset({self.name!r}: {len(self)} images, {boxes} boxes, classes {list(self.classes)})"
 
+    @property
+    def size_in_words(self) -> str:
+        """How many images, boxes and classes there are."""
+        boxes, classes = sum(map(len, self.examples)), counted(len(self.classes), "class", "classes")
+        return f"{counted(len(self), 'image')}, {counted(boxes, 'box', 'boxes')}, {classes}"
+
     def take(self, indices: Iterable[int]) -> Dataset:
         """The examples of these indices, in their order."""
         return replace(self, examples=tuple(self.examples[i] for i in indices))
@@ -132,7 +139,7 @@ class Dataset:
         """`n` examples drawn without replacement, in their original order; DataError if there are fewer."""
         if not isinstance(n, int | np.integer) or not 0 <= n <= len(self):
             raise DataError("Can't draw that many examples.", where=self.name, got=n, expected=f"0..{len(self)}")
-        return self.take(sorted(np.random.default_rng(seed).permutation(len(self))[:n]))
+        return self.take(sorted(operations.generator(seed).permutation(len(self))[:n]))
 
     def split(
         self,

@@ -23,6 +23,14 @@ _LISTED = 20  # classes in a message
 _COLUMNS = ("boxes", "class_ids", "crowd", "difficult", "area", "keypoints", "keypoint_visibility")
 
 
+def generator(seed) -> np.random.Generator:
+    """Random numbers that a seed decides; DataError unless it is a whole number from 0."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        fix = "The same seed gives the same result; any will do, 0 for one."
+        raise DataError("A seed is a whole number from 0.", got=repr(seed), fix=fix)
+    return np.random.default_rng(seed)
+
+
 def objects(example: Example, kept: np.ndarray) -> Example:
     """The example with those of its objects that bool [N] tells."""
     columns = {name: getattr(example, name) for name in _COLUMNS}
@@ -65,6 +73,8 @@ def with_class_ids(example: Example, table: np.ndarray) -> Example:
 
 def with_classes(data: Dataset, classes: Iterable[str]) -> Dataset:
     """The body of `Dataset.with_classes`."""
+    if isinstance(classes, str):
+        raise DataError("The classes are one text.", got=repr(classes), fix=f"Give a list: [{classes!r}].")
     classes = tuple(classes)
     table = np.array([classes.index(name) if name in classes else -1 for name in data.classes], np.int32)
     used = np.concatenate([table[:0], *(ids for each in data for ids in (each.class_ids, each.image_labels))])
@@ -144,18 +154,18 @@ def merge(data: Dataset, others: Sequence[Dataset]) -> Dataset:
 def _check_pictures(every: Sequence[Dataset]) -> None:
     """DataError if a picture is in two of the datasets."""
     seen: dict = {}
-    for each in every:
+    for n, each in enumerate(every):
         for example in each:
-            first = seen.get(identity(example), each)
-            if first is not each:
+            first = seen.get(identity(example), n)
+            if first != n:
                 raise DataError(
                     "A picture is in two of these datasets.",
                     where=example.label,
-                    got=f"in {first.name} and in {each.name}",
+                    got=f"in {every[first].name} and in {each.name}",
                     expected="datasets of different pictures",
                     fix="Leave out those of one: a.merge(b.without(a)).",
                 )
-        seen |= {identity(example): each for example in each}
+        seen |= {identity(example): n for example in each}
 
 
 def _keypoints(every: Sequence[Dataset]) -> tuple[tuple[str, ...], tuple]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detkit.data import operations
 from detkit.data import twins as twin_pictures
 from detkit.errors import DataError
 from detkit.text import some
@@ -110,7 +111,7 @@ def assigned(counts: np.ndarray, groups: np.ndarray, fractions: np.ndarray, seed
     """
     sums = np.zeros((groups.max() + 1, counts.shape[1] + 1))
     np.add.at(sums, groups, np.concatenate([counts, np.ones((len(counts), 1), np.int64)], 1))
-    order = np.random.default_rng(seed).permutation(len(sums))
+    order = operations.generator(seed).permutation(len(sums))
     left = sums.sum(0)
     wanted = fractions[:, None] * left  # [P, K + 1]
     weights = 1 / np.maximum(left, 1) ** 2
@@ -192,7 +193,7 @@ def _drawn(dataset: Dataset, k: int, seed: int) -> tuple[np.ndarray, Dataset]:
     """The rising indices of the pictures of a few-shot selection, and the selection."""
     counts = _box_counts(dataset)
     _check_shots(dataset, counts.sum(0), k)
-    rng = np.random.default_rng(seed)
+    rng = operations.generator(seed)
     drawn = np.sort(_draw(counts, k, rng))
     spare = counts[drawn].sum(0) - k
     examples = [dataset[i] for i in drawn]

@@ -84,6 +84,7 @@ def evaluate_files(
     *,
     kind: str | None = None,
     max_detections: Sequence[int] | None = None,
+    score: float = 0.0,
 ) -> Metrics:
     """The same for a COCO annotation file and a COCO results file, with the numbers of plain pycocotools.
 
@@ -98,6 +99,7 @@ def evaluate_files(
         kind: "boxes", "masks" or "keypoints"; None for all that the first of the results has, named as in
             `evaluate_all`.
         max_detections: rising limits of detections per image; AP counts the last. As for `evaluate`.
+        score: leave out detections below it, if it is above 0.
 
     Raises:
         DataError: for a file that is not what it should be; the message has the entry's number.
@@ -105,7 +107,7 @@ def evaluate_files(
     """
     for each in [kind] if kind else objects.KINDS:
         _limits(each, max_detections)
-    files = coco_files.Files(Path(annotations), Path(results))
+    files = coco_files.Files(Path(annotations), Path(results), score)
     parts = {}
     for each in [kind] if kind else files.kinds():
         truth, found, warnings = files.objects(each)
@@ -147,10 +149,9 @@ def _metrics(truth, found, classes, images: int, max_detections, warnings, kind:
 
 
 def evaluation_order(dataset: Dataset) -> list[int]:
-    """Indices by rising image id, pycocotools' order, which decides among equal scores."""
+    """Indices by rising image id, numbers first: pycocotools' order, which decides among equal scores."""
     ids = [example.image_id for example in dataset]
-    by_id = all(isinstance(image_id, int) for image_id in ids)
-    return sorted(range(len(ids)), key=ids.__getitem__) if by_id else list(range(len(ids)))
+    return sorted(range(len(ids)), key=lambda index: (isinstance(ids[index], str), ids[index]))
 
 
 def _check(dataset: Dataset, detections: Sequence[Detections]) -> None:
@@ -229,6 +230,14 @@ def _check_finite(example: Example, found: Detections) -> None:
 
 def _class_warnings(dataset: Dataset, detections: Sequence[Detections]) -> list[str]:
     known = list(dict.fromkeys(name for names in {d.classes: None for d in detections} for name in names))
+    check_classes(dataset, known)
+    used = {int(class_id) for example in dataset for class_id in example.class_ids}
+    missing = [dataset.classes[class_id] for class_id in sorted(used) if dataset.classes[class_id] not in known]
+    return [f"the detector does not know these classes, they score 0: {_listed(missing)}"] if missing else []
+
+
+def check_classes(dataset: Dataset, known: Sequence[str]) -> None:
+    """DataError if none of the classes that a detector knows is one of the dataset's."""
     if not set(known) & set(dataset.classes):
         raise DataError(
             "Detector and dataset have no class in common.",
@@ -237,9 +246,6 @@ def _class_warnings(dataset: Dataset, detections: Sequence[Detections]) -> list[
             fix="Classes are matched by name: rename them in the label map or in the annotations, "
             "or fine-tune the detector on this dataset's classes.",
         )
-    used = {int(class_id) for example in dataset for class_id in example.class_ids}
-    missing = [dataset.classes[class_id] for class_id in sorted(used) if dataset.classes[class_id] not in known]
-    return [f"the detector does not know these classes, they score 0: {_listed(missing)}"] if missing else []
 
 
 def _size_warnings(dataset: Dataset, detections: Sequence[Detections]) -> list[str]:

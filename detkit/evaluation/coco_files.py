@@ -21,7 +21,9 @@ _KEYS = {"boxes": "bbox", "masks": "segmentation", "keypoints": "keypoints"}
 
 
 class Files:
-    """A COCO annotation file and a COCO results file; ids are replaced by their rank among the rising ids.
+    """A COCO annotation file and its results file; ids become their rank among the rising ids.
+
+    Results below the score are left out, if it is above 0.
 
     Attributes:
         classes: the class names.
@@ -32,8 +34,9 @@ class Files:
         DataError: for files that are not COCO annotations and COCO results, there and in the methods.
     """
 
-    def __init__(self, annotations: Path, results: Path):
+    def __init__(self, annotations: Path, results: Path, score: float = 0.0):
         document = _document(annotations)
+        self._least = score if score > 0 else -math.inf
         self._annotations, self._results = (annotations, document["annotations"]), (results, _result_entries(results))
         self._images = _ranks(document["images"], annotations, "images")
         self._categories = _ranks(document["categories"], annotations, "categories")
@@ -56,6 +59,7 @@ class Files:
         path, entries = self._annotations
         truth = [self._truth(entry, f"{path}, annotations[{n}]", kind) for n, entry in enumerate(entries)]
         found, warnings = self._found(kind)
+        found = [entry for entry in found if entry["score"] >= self._least]
         if kind == "keypoints":
             _check_keypoint_counts(self._results[0], truth, found)
         if self.federation:
@@ -98,7 +102,7 @@ class Files:
             if kind == "keypoints":
                 result["keypoints"] = _points(_get(entry, "keypoints", where), where)
             category = _get(entry, "category_id", where)
-            if category not in self._categories:
+            if not isinstance(category, (int, float, str)) or category not in self._categories:
                 unknown.append(category)
                 continue
             found.append(result | {"category_id": self._categories[category], "area": _area(result)})

@@ -158,8 +158,6 @@ class Comparison:
     def verdict(self) -> str:
         """One sentence."""
         level = 1 - self.difference.level
-        if not math.isfinite(self.difference.value):
-            return "Nothing can be said: there are no objects."
         if self.p_value < level:
             better, worse = ("B", "A") if self.difference.value > 0 else ("A", "B")
             return f"{better} is better than {worse} on images like these ({self.name}, p = {self.p_value:.3f})."
@@ -210,8 +208,6 @@ def compare(
 
 def _permutation(first: Matches, second: Matches, name: str, observed: float, samples: int, seed: int) -> float:
     """How often exchanging the models in a random half of the images makes a difference as large as the observed."""
-    if not math.isfinite(observed):
-        return 1.0
     images, both = len(first.objects), _joined(first, second).at(NAMES[name])
     of_second = np.repeat([False, True], [len(first.score), len(second.score)])[both.row]
     exchanged = np.random.default_rng([seed, 1]).random((samples, images)) < 0.5

@@ -72,13 +72,15 @@ class Calibration:
 
 
 def calibration(matches: Matches, bins: int = 10, threshold: int = 0) -> Calibration:
-    """Scores against the share of right detections, in bins of equal width.
+    """Scores against the share of right detections, in bins of equal width; of nothing if a score is not in 0..1.
 
     Source: Guo et al., On calibration of modern neural networks, 2017; Kueppers et al., Multivariate confidence
     calibration for object detection, 2020.
     """
     counted = ~matches.ignored[threshold]
     score, right = matches.score[counted], matches.correct[threshold, counted]
+    if ((score < 0) | (score > 1)).any():
+        score, right = score[:0], right[:0]
     edges = np.linspace(0, 1, bins + 1)
     position = np.clip(np.searchsorted(edges, score, side="left") - 1, 0, bins - 1)  # 0.1 is in the first of ten
     counts = np.bincount(position, minlength=bins)

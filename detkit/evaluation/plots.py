@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def curves(metrics: Metrics):
     sheet, (axes,) = figure(1, width=7, height=5.5)
     few = len(metrics.pr_curves) <= _NAMED_CLASSES
     for n, (name, precision) in enumerate(metrics.pr_curves.items()):
-        label = f"{name}  AP50 {metrics.per_class[name]['AP50']:.3f}" if few else None
+        label = f"{literal(name)}  AP50 {metrics.per_class[name]['AP50']:.3f}" if few else None
         style = {"color": hue(n), "linewidth": 1.6} if few else {"color": "0.75", "linewidth": 0.8}
         axes.plot(RECALL_GRID, precision, label=label, **style)
     if len(metrics.pr_curves) > 1:
@@ -131,6 +132,11 @@ def hue(n: int) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour(_ON_WHITE[n % len(_ON_WHITE)]))
 
 
+def literal(name: str) -> str:
+    """A name that matplotlib writes as it is: no formula between dollars, and a line's first underscore doesn't hide it."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
+
+
 def figure(panels: int, width: float, height: float):
     """A matplotlib figure with plain panels below each other, and these."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -149,7 +155,9 @@ def figure(panels: int, width: float, height: float):
 def encoded(sheet) -> bytes:
     """A figure as PNG."""
     content = io.BytesIO()
-    sheet.savefig(content, format="png", dpi=120)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of names in other scripts: boxes are drawn
+        sheet.savefig(content, format="png", dpi=120)
     return content.getvalue()
 
 

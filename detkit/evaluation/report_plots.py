@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from detkit.evaluation.errors import CAUSES
-from detkit.evaluation.plots import curves, encoded, figure, hue
+from detkit.evaluation.plots import curves, encoded, figure, hue, literal
 from detkit.evaluation.summary import Summary
 
 _MOST_CLASSES = 30  # of a confusion matrix whose numbers can be read
@@ -36,7 +36,8 @@ def by_score(summary: Summary) -> bytes | None:
     if best:
         axes.axvline(best.score, color="0.4", linewidth=1, linestyle="--")
         axes.annotate(f" best F1 {best.f1:.2f} at {best.score:.2f}", (best.score, 0.03), fontsize=9, color="0.3")
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="score threshold", title="What a score threshold does")
+    limits = min(0, score[-1]), max(1, score[0])
+    axes.set(xlim=limits, ylim=(0, 1.02), xlabel="score threshold", title="What a score threshold does")
     axes.legend(frameon=False, fontsize=9)
     return encoded(sheet)
 
@@ -75,7 +76,7 @@ def causes(summary: Summary) -> bytes:
 
 def confusion(summary: Summary) -> bytes | None:
     """Which class was taken for which; None where there is no score to cut at, or more classes than can be read."""
-    matrix, names = summary.confusion, [*summary.metrics.per_class, "nothing"]
+    matrix, names = summary.confusion, [*map(literal, summary.metrics.per_class), "nothing"]
     if matrix is None or len(names) > _MOST_CLASSES:
         return None
     side = 2.2 + 0.45 * len(names)

@@ -63,7 +63,7 @@ def _numbers(entries: list[dict], key: str, shape: tuple[int, ...], path) -> np.
     except (KeyError, TypeError, ValueError) as error:
         what = f"The results need a {key} each" + (", [xmin, ymin, width, height]." if shape else ".")
         raise DataError(what, where=path, got=str(error)) from None
-    bad = np.flatnonzero(~np.isfinite(values.reshape(len(entries), -1)).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
     if bad.size:
         what = f"A result has a {key} that is not a finite number."
         raise DataError(what, where=f"{path}, [{bad[0]}]", got=entries[bad[0]][key])
@@ -71,4 +71,4 @@ def _numbers(entries: list[dict], key: str, shape: tuple[int, ...], path) -> np.
 
 
 def _hashable(key):
-    return key if isinstance(key, (int, str)) else None
+    return key if isinstance(key, (int, float, str)) else None

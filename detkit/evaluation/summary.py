@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,8 @@ from detkit.evaluation.voc import voc_average_precision
 if TYPE_CHECKING:
     from detkit.data import Dataset
 
-_WORK = 3e8  # detections times thresholds times samples that intervals may take: some seconds
+_WORK = 1e9  # detections times thresholds times samples that intervals may take: some seconds
+_MANY, _FEW = 10, 10  # classes; objects of half of them, of which the AP is too high on average
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,7 @@ def summarise(
         other: the metrics of another model on the same dataset, to compare with: it is B of the comparison.
         seed: decides the bootstrap samples.
     """
+    metrics = replace(metrics, warnings=(*metrics.warnings, *_of_few_objects(metrics)))
     matches, classes = metrics.matches, list(metrics.per_class)
     samples = int(np.clip(_WORK / max(matches.truth.size, 1), 100, intervals.SAMPLES))
     spans = {n: intervals.interval(metrics, n, samples=samples, seed=seed) for n in intervals.NAMES if metrics.boxes}
@@ -105,8 +107,16 @@ def summarise(
         errors.analyse(matches),
         errors.confusion(matches, best.score) if best else None,
         {points: voc_average_precision(dataset, detections, points=points) for points in ("all", "11")},
-        intervals.compare(metrics, other, samples=samples, seed=seed) if other else None,
+        intervals.compare(metrics, other, samples=samples, seed=seed) if other and metrics.boxes else None,
     )
+
+
+def _of_few_objects(metrics: Metrics) -> list[str]:
+    counts = [values["boxes"] for values in metrics.per_class.values() if values["boxes"]]
+    if len(counts) < _MANY or np.median(counts) >= _FEW:
+        return []
+    words = f"half of the {len(counts)} classes have fewer than {_FEW} objects: "
+    return [words + "AP is too high on average with so few, by more than the intervals allow for"]
 
 
 def _mean(values: dict[str, float]) -> float:

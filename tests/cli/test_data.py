@@ -28,7 +28,7 @@ def boxes(tmp_path):
 def test_convert(run, boxes, tmp_path):
     result = run("data", "convert", "boxes.json", "records/a.record", "--format", "tfrecord")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "wrote records/a.record: 2 images, 2 boxes, 1 classes\n"
+    assert result.stdout == "wrote records/a.record: 2 images, 2 boxes, 1 class\n"
     result = run("data", "convert", "records/a.record", "new/boxes.json", "-f", "coco")
     assert result.exit_code == 0 and (tmp_path / "new/images/1.jpg").is_file()
     annotations = json.loads((tmp_path / "new/boxes.json").read_text())["annotations"]

@@ -25,7 +25,7 @@ def test_cutouts(run, cutouts, tmp_path):
     options = ("--objects", "1-1", "--scale", "0.3-0.5", "--angle", "0", "--no-mirror", "--encoding", "png")
     result = run("data", "synthesize", "cutouts", "out", *SMALL, *options)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "wrote out: 2 images, 2 boxes, 1 classes\nlook at out/sheet.png\n"
+    assert result.stdout == "wrote out: 2 images, 2 boxes, 1 class\nlook at out/sheet.png\n"
     document = json.loads((tmp_path / "out/annotations.json").read_text())
     assert [entry["file_name"] for entry in document["images"]] == ["images/000000.png", "images/000001.png"]
     assert document["categories"][0]["name"] == "brick" and "segmentation" in document["annotations"][0]

@@ -171,3 +171,22 @@ def test_names_stay_with_their_boxes(rows, chosen, names):
     assert len(set(united.label_ids)) == 3 and set(united.classes) == set(CLASSES)
     count = lambda data: Counter(name for row in named(data).values() for name, _ in row)  # noqa: E731
     assert count(united) == count(data)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, None, "0", True])
+def test_a_seed_is_a_whole_number(seed):
+    data = dataset([0], [1])
+    for draw in (lambda: data.sample(1, seed), lambda: data.split(0.5, seed=seed, twins=False)):
+        with pytest.raises(DataError, match="A seed is a whole number from 0"):
+            draw()
+
+
+def test_a_dataset_does_not_merge_with_itself():
+    data = dataset([0], [1])
+    with pytest.raises(DataError, match="A picture is in two of these datasets"):
+        data.merge(data)
+
+
+def test_classes_are_a_list():
+    with pytest.raises(DataError, match="The classes are one text"):
+        dataset().with_classes("cat")

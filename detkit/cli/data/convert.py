@@ -66,8 +66,7 @@ def convert(source, target, format_, source_format, images, no_images, split, co
     problems = [*dataset.problems, *lost(dataset, format_)]
     if problems:
         click.echo(format_problems(problems), err=True)
-    boxes = sum(map(len, dataset))
-    click.echo(f"wrote {target}: {len(dataset)} images, {boxes} boxes, {len(dataset.classes)} classes")
+    click.echo(f"wrote {target}: {dataset.size_in_words}")
     if any(problem.severity != "info" for problem in problems):
         raise click.exceptions.Exit(1)
 

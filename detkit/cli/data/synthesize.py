@@ -80,8 +80,7 @@ def synthesize(source, output, **options):
     if problems:
         click.echo(format_problems(problems), err=True)
     for dataset in made:
-        boxes = sum(map(len, dataset))
-        click.echo(f"wrote {dataset.name}: {len(dataset)} images, {boxes} boxes, {len(dataset.classes)} classes")
+        click.echo(f"wrote {dataset.name}: {dataset.size_in_words}")
     sheets = (output / folder / "sheet.png" for folder in ("", "train", "test"))
     click.echo("look at " + " and ".join(str(path) for path in sheets if path.is_file()))
     if any(problem.severity != "info" for problem in problems):

@@ -10,6 +10,7 @@ from types import ModuleType
 from detkit.errors import DataError
 from detkit.io import unreadable
 from detkit.pipeline.fields import nearest
+from detkit.text import some
 
 # Those that are told by a file's first bytes come first: coco looks at the whole file.
 NAMES = ("tfrecord", "voc", "cvat", "labelme", "yolo", "openimages", "csv", "coco", "masks", "image_folder")
@@ -59,8 +60,16 @@ def recognised(path: Path) -> ModuleType:
         where=path,
         got="".join(f"\n    not {name}: {tried[name]}" for name in sorted(tried)),
         expected=" or ".join(sorted(NAMES)),
-        fix="Give the annotation file or folder, or name the format.",
+        fix=_which(path),
     )
+
+
+def _which(path: Path) -> str:
+    """What to give instead of a path without a known format."""
+    inside = sorted(each.name for each in path.glob("*") if each.suffix.lower() in FILES.values())
+    if inside:
+        return f"Give the file: {some(inside)}."
+    return "Give the annotation file or folder, or name the format."
 
 
 def _check_file(path: Path) -> None:
