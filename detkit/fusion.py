@@ -7,7 +7,8 @@ for what is not a number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from detkit import nms
 from detkit.errors import DataError
 
 _TILE = 2**16  # overlaps that are computed at a time
+_TIDY = 64  # boxes that are taken before those that are gone are sorted out
 
 
 def soft_nms(
@@ -37,23 +39,41 @@ def soft_nms(
     boxes, scores, class_ids = nms.checked(boxes, scores, class_ids)
     if sigma is not None and not sigma > 0:
         raise DataError("The sigma of soft NMS is not positive.", got=sigma, fix="Use 0.5, or None for linear decay.")
-    left, current, found = np.arange(len(scores)), scores.copy(), []
-    while True:
-        alive = current > score_threshold
-        left, current = left[alive], current[alive]
-        if not len(left):
+    decay = functools.partial(_gaussian, sigma) if sigma is not None else functools.partial(_linear, iou_threshold)
+    parts = [_softened(rows, boxes[rows], scores[rows], decay, score_threshold) for rows in _by_class(class_ids)]
+    rows, left = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((rows, -left))
+    return rows[order], left[order]
+
+
+def _softened(rows, boxes, scores, decay: Callable, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the rows, boxes of one class, are left, and their new scores."""
+    found = []
+    while len(scores):
+        best = int(np.argmax(scores))
+        if not scores[best] > least:
             break
-        best = int(np.argmax(current))
-        found.append((left[best], current[best]))
-        overlaps = _iou(boxes[left[best]], boxes[left])
-        decay = np.exp(-(overlaps**2) / sigma) if sigma is not None else _linear(overlaps, iou_threshold)
-        current = np.where(class_ids[left] == class_ids[left[best]], current * decay, current)
-        current[best] = -np.inf
+        found.append((rows[best], scores[best]))
+        scores = scores * decay(_iou(boxes[best], boxes))
+        scores[best], boxes[best] = -np.inf, 0  # nothing overlaps it any more
+        if len(found) % _TIDY == 0:
+            alive = scores > least
+            rows, boxes, scores = rows[alive], boxes[alive], scores[alive]
     return np.array([row for row, _ in found], np.int64), np.array([score for _, score in found], np.float32)
 
 
-def _linear(overlaps, threshold):
+def _gaussian(sigma, overlaps):
+    return np.exp(-(overlaps**2) / sigma)
+
+
+def _linear(threshold, overlaps):
     return np.where(overlaps > threshold, 1 - overlaps, np.float32(1))
+
+
+def _by_class(class_ids) -> list[np.ndarray]:
+    """The rows of each class, rising; of no boxes one class without rows."""
+    order = np.argsort(class_ids, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(class_ids[order])) + 1)
 
 
 def matrix_nms(boxes, scores, class_ids=None, *, sigma: float | None = 2.0) -> np.ndarray:
@@ -69,30 +89,33 @@ def matrix_nms(boxes, scores, class_ids=None, *, sigma: float | None = 2.0) -> n
     Source: Wang et al., SOLOv2, 2020.
     """
     boxes, scores, class_ids = nms.checked(boxes, scores, class_ids)
-    order = np.argsort(-scores, kind="stable")
-    ordered, classes = boxes[order], class_ids[order]
-    most = np.zeros(len(order), np.float32)  # the largest IoU of each with a better one
-    for _, overlaps in _better(ordered, classes):
-        most = np.maximum(most, overlaps.max(axis=0, initial=0))
-    decay = np.ones(len(order), np.float32)
-    for rows, overlaps in _better(ordered, classes):
+    decay = np.ones(len(scores), np.float32)
+    for rows in _by_class(class_ids):
+        rows = rows[np.argsort(-scores[rows], kind="stable")]
+        decay[rows] = _decay(boxes[rows], sigma)
+    return scores * decay
+
+
+def _decay(boxes, sigma) -> np.ndarray:
+    """The decay of each box of a class, the best first."""
+    most = np.zeros(len(boxes), np.float32)  # the largest IoU of each with a better one
+    for _, worse, overlaps in _better(boxes):
+        most[worse] = np.maximum(most[worse], overlaps.max(axis=0))
+    decay = np.ones(len(boxes), np.float32)
+    for rows, worse, overlaps in _better(boxes):
         own = most[rows, None]
         # The linear decay of a box that lies wholly under a better one weakens nothing.
         weakened = np.exp(-sigma * (overlaps**2 - own**2)) if sigma else (1 - overlaps) / np.maximum(1 - own, 1e-9)
-        decay = np.minimum(decay, np.where(overlaps > 0, weakened, 1).min(axis=0, initial=1))
-    result = np.empty_like(scores)
-    result[order] = scores[order] * decay
-    return result
+        decay[worse] = np.minimum(decay[worse], np.where(overlaps > 0, weakened, 1).min(axis=0))
+    return decay
 
 
-def _better(boxes, classes) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For some better boxes at a time: their rows [R], and their IoU with all worse ones of their class, else 0."""
+def _better(boxes) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Some rows of better boxes at a time, all from there on, and the IoU of each with each, 0 unless it is better."""
     step = max(1, _TILE // max(len(boxes), 1))
     for start in range(0, len(boxes), step):
-        rows = np.arange(start, min(start + step, len(boxes)))
-        overlaps = box_math.iou(boxes[rows], boxes)  # [R, N]
-        counted = (classes[rows, None] == classes) & (rows[:, None] < np.arange(len(boxes)))
-        yield rows, np.where(counted, overlaps, np.float32(0))
+        rows, worse = slice(start, start + step), slice(start, None)
+        yield rows, worse, np.triu(box_math.iou(boxes[rows], boxes[worse]), 1)
 
 
 def weighted_boxes_fusion(

@@ -142,7 +142,7 @@ def _first(positions: Iterator[int], most: int, wanted=None) -> np.ndarray:
 def _by_falling_score(scores, threshold) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Chunks of (rows, columns) of scores [N, C] above the threshold, best first; each about four times the last."""
     size, upper = FIRST_CHUNK, np.inf
-    if len(scores) > size:
+    if scores.size and len(scores) > size:
         # So many rows have a score of at least `lower`: the best pairs are above it, and few others.
         best = scores.max(axis=1)
         lower = np.partition(best, len(best) - size)[len(best) - size]
@@ -212,5 +212,6 @@ class _Kept:
         width = np.minimum(xmax, b[:, 3]) - np.maximum(xmin, b[:, 1])
         overlap = np.maximum(height, 0) * np.maximum(width, 0)
         union = (ymax - ymin) * (xmax - xmin) + (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) - overlap
-        # Multiplied out, so that an empty union needs no special care.
-        return (overlap > self.threshold * union) & (a_columns[:, None] == b_columns)
+        with np.errstate(invalid="ignore"):  # two boxes without area: 0 / 0 is not greater either
+            # Multiplied out, some overlaps that equal the threshold would be rounded to one side of it.
+            return (overlap / union > self.threshold) & (a_columns[:, None] == b_columns)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from detkit import data as datasets
 from detkit.data.dataset import Dataset
+from detkit.data.problems import refuse
 from detkit.detections import Detections
-from detkit.errors import ConfigError, DetkitError
+from detkit.errors import ConfigError
 from detkit.evaluation import coco
 from detkit.evaluation.metrics import Metrics
 from detkit.evaluation.report import write_report
@@ -60,19 +62,40 @@ def report(
         DataError: if model and data have no class in common, or one of the files is not what it should be.
         ConfigError: if the directory can't be written.
     """
-    if against is not None and isinstance(model, (str, Path)) != isinstance(against, (str, Path)):
-        fix = "Compare two models, or the COCO results of two: detkit eval --results writes them."
-        raise ConfigError("A model can't be compared with stored results.", fix=fix)
+    _check(model, data, against, results)
     folder = make_directory(output)
     first = _evaluated(model, data, results, score, show_progress)
     if first.metrics.kinds[0] != "boxes":
-        write_json(folder / "metrics.json", first.metrics.to_json())
-        return first.metrics
+        return _of_other_kind(first.metrics, folder, against)
     other = None if against is None else _evaluated(against, data, None, score, show_progress).metrics
     summary = summarise(first.metrics, first.dataset, first.found, other, seed)
     write_json(folder / "metrics.json", summary.to_json())
-    write_report(folder / "report.html", summary, _worst(summary, first.dataset), title)
+    write_report(folder / "report.html", summary, worst_images(summary, first.dataset), title)
     return summary
+
+
+def _check(model, data, against, results) -> None:
+    """ConfigError or DataError for what could not be evaluated, before anything is."""
+    stored = isinstance(model, (str, Path))
+    if against is not None and stored != isinstance(against, (str, Path)):
+        fix = "Compare two models, or the COCO results of two: detkit eval --results writes them."
+        raise ConfigError("A model can't be compared with stored results.", fix=fix)
+    if stored and results is not None:
+        raise ConfigError("These detections are stored already.", where=model, fix="Leave out --results.")
+    if stored and Path(data).is_dir():
+        fix = "Give the annotation file that the results belong to, or write one: detkit data convert."
+        raise ConfigError("COCO results need a COCO annotation file.", where=data, got="a directory", fix=fix)
+    for detector in () if stored else filter(None, (model, against)):
+        coco.check_classes(data, detector.classes)
+
+
+def _of_other_kind(metrics: Metrics, folder: Path, against) -> Metrics:
+    if against is not None:
+        raise ConfigError("Models are compared by their boxes.", got=f"{metrics.kinds[0]} only", fix="Evaluate each.")
+    note = "intervals, causes of errors and the report are of boxes, and these results have none"
+    metrics = replace(metrics, warnings=(*metrics.warnings, note))
+    write_json(folder / "metrics.json", metrics.to_json())
+    return metrics
 
 
 def detect_all(detector, dataset: Dataset, results=None, score: float = 0.0, show_progress=None) -> list[Detections]:
@@ -97,28 +120,21 @@ def _evaluated(model, data, results, score: float, show_progress) -> Evaluated:
 
 def _of_results(path: Path, annotations, score: float) -> Evaluated:
     """Of stored results. The numbers are those of the files, the dataset is what can be read of them."""
-    metrics = coco.evaluate_files(annotations, path)
+    metrics = coco.evaluate_files(annotations, path, score=score)
     if metrics.kinds[0] != "boxes":
         return Evaluated(Dataset((), ()), (), metrics)
-    dataset = _with_pictures(annotations, metrics.images)
-    found = [each.above(score) for each in read_results(path, dataset)]
-    return Evaluated(dataset, found, metrics)
+    dataset = _with_all_images(annotations, metrics.images)
+    found = read_results(path, dataset)
+    return Evaluated(dataset, [each.above(score) for each in found] if score > 0 else found, metrics)
 
 
-def _with_pictures(annotations, images: int) -> Dataset:
-    """The dataset of an annotation file with so many images, whose pictures need not be there."""
+def _with_all_images(annotations, images: int) -> Dataset:
+    """The dataset of an annotation file with so many images, not all of whose pictures need be there."""
     dataset = datasets.read(annotations, format="coco", strict=False)
     if len(dataset) == images:
         return dataset
-    return datasets.read(annotations, format="coco", images=False, strict=False)
-
-
-def _worst(summary: Summary, dataset: Dataset) -> list:
-    """The worst images; none if the pictures can't be had."""
-    order = coco.evaluation_order(dataset)
-    if len(order) != summary.metrics.images:
-        return []
-    try:
-        return worst_images(summary, dataset, order)
-    except DetkitError:
-        return []
+    there = {example.image_id: example for example in dataset}
+    dataset = datasets.read(annotations, format="coco", images=False, strict=False)
+    if len(dataset) < images:
+        refuse(dataset.problems, annotations)
+    return replace(dataset, examples=[there.get(example.image_id, example) for example in dataset])

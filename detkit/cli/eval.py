@@ -39,8 +39,11 @@ def eval(model, data, output, against, json_file, results, score) -> None:
     """
     from detkit import api
     from detkit.data import read
-    from detkit.io import write_json
+    from detkit.evaluation.summary import Summary
+    from detkit.io import make_directory, write_json
 
+    for path in filter(None, (json_file, results)):  # before the work is done
+        make_directory(path.parent)
     dataset = data if model.endswith(".json") else read(data)  # a wrong path is found before a model is loaded
     first, second = (name if name is None or name.endswith(".json") else api.load(name) for name in (model, against))
     summary = api.report(
@@ -55,5 +58,5 @@ def eval(model, data, output, against, json_file, results, score) -> None:
     click.echo(summary.table())
     if json_file:
         write_json(json_file, summary.to_json())
-    written = [output / name for name in ("metrics.json", "report.html") if (output / name).is_file()]
+    written = [output / name for name in ["metrics.json"] + ["report.html"] * isinstance(summary, Summary)]
     click.echo("\nWritten: " + ", ".join(map(str, [*written, *filter(None, (json_file, results))])) + ".")

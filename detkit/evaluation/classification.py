@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from detkit.errors import DataError
-from detkit.evaluation.tables import aligned, shown
+from detkit.evaluation.tables import for_json, shown
+from detkit.text import aligned
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +32,9 @@ class Classification:
     images: int
 
     def to_json(self) -> dict:
-        """The numbers at the top level, with `images`, `per_class` and `confusion`."""
+        """The numbers at the top level, with `images`, `per_class` and `confusion`; None where one is undefined."""
         confusion = None if self.confusion is None else self.confusion.tolist()
-        return {**self.numbers, "images": self.images, "per_class": self.per_class, "confusion": confusion}
+        return for_json({**self.numbers, "images": self.images, "per_class": self.per_class, "confusion": confusion})
 
     def table(self) -> str:
         """The numbers and the classes as text, a dash where a number is undefined."""
@@ -76,7 +77,10 @@ def classification(
     columns = precision_recall_f1(right, of_truth, of_found)
     used = (of_truth > 0) | (of_found > 0)
     # As in scikit-learn, a class that is never predicted, or never there, counts as 0 in the means.
-    numbers |= {name: float(np.nan_to_num(values[used]).mean()) for name, values in columns.items()}
+    numbers |= {
+        name: float(np.nan_to_num(values[used]).mean()) if used.any() else float("nan")
+        for name, values in columns.items()
+    }
     per_class = {
         name: {column: float(values[k]) for column, values in columns.items()} | {"images": int(of_truth[k])}
         for k, name in enumerate(classes)
@@ -115,5 +119,7 @@ def _check(truth, scores, classes: int) -> None:
     if not np.isfinite(scores).all():
         n = int(np.argmin(np.isfinite(scores).all(axis=1)))
         raise DataError("A score is not a finite number.", where=f"image {n}", got=scores[n].tolist())
+    if truth.ndim == 2 and not np.isin(truth, (0, 1)).all():
+        raise DataError("An image has a class, or has it not.", got="other numbers than 0 and 1 in the truth")
     if truth.ndim == 1 and (truth.dtype.kind not in "iu" or truth.min() < 0 or truth.max() >= classes):
         raise DataError("A class id has no name.", got=f"{truth.min()}..{truth.max()}", expected=f"0..{classes - 1}")

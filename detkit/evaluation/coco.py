@@ -15,6 +15,7 @@ from detkit.errors import ConfigError, DataError
 from detkit.evaluation import coco_files, lvis, objects
 from detkit.evaluation.matching import match
 from detkit.evaluation.metrics import Metrics, from_curves, joined
+from detkit.text import some
 
 if TYPE_CHECKING:
     from detkit.data import Dataset, Example
@@ -258,6 +259,5 @@ def _size_warnings(dataset: Dataset, detections: Sequence[Detections]) -> list[s
     ]
 
 
-def _listed(names: Sequence[str], most: int = 20) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + more
+def _listed(names: Sequence[str]) -> str:
+    return some(names, 20) or "none"

@@ -9,7 +9,8 @@ import numpy as np
 
 from detkit import boxes as box_math
 from detkit.errors import DataError
-from detkit.evaluation.tables import aligned, shown
+from detkit.evaluation.tables import shown
+from detkit.text import aligned
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +54,17 @@ def localization(
     iou = box_math.iou(truth, predicted, paired=True)
     if not len(iou):
         raise DataError("There is nothing to evaluate on: there are no images.")
-    bad = np.flatnonzero(~np.isfinite(np.asarray(predicted, np.float64)).all(axis=1))
-    if bad.size:
-        got = np.asarray(predicted)[bad[0]].tolist()
-        raise DataError("A predicted box is not a number.", where=f"image {bad[0]}", got=got)
+    for name, boxes in (("true", truth), ("predicted", predicted)):
+        bad = np.flatnonzero(~np.isfinite(np.asarray(boxes, np.float64)).all(axis=1))
+        if bad.size:
+            got = np.asarray(boxes)[bad[0]].tolist()
+            raise DataError(f"A {name} box is not a number.", where=f"image {bad[0]}", got=got)
     numbers = {"IoU": float(iou.mean()), "median_IoU": float(np.median(iou))}
     numbers |= {f"IoU>{threshold:g}": float((iou > threshold).mean()) for threshold in thresholds}
     if class_ids is not None and predicted_ids is not None:
+        shapes = [np.shape(class_ids), np.shape(predicted_ids)]
+        if shapes != [iou.shape] * 2:
+            raise DataError("Boxes and classes differ in number.", got=shapes, expected=iou.shape)
         right = np.asarray(class_ids) == np.asarray(predicted_ids)
-        if right.shape != iou.shape:
-            raise DataError("Boxes and classes differ in number.", got=right.shape, expected=iou.shape)
         numbers |= {"accuracy": float(right.mean()), "localized": float((right & (iou > thresholds[0])).mean())}
     return Localization(numbers, iou)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detkit.evaluation.tables import aligned, shown
+from detkit.evaluation.tables import shown
+from detkit.text import aligned
 
 if TYPE_CHECKING:
     from detkit.evaluation.matches import Matches

@@ -17,6 +17,7 @@ from detkit.io import atomic_write, unreadable
 from detkit.visualize.palette import colour
 
 _NAMED_CLASSES = 12  # more names than this make the legend larger than the plot
+_LONGEST_NAME = 30  # letters
 _ON_WHITE = (6, 2, 3, 5, 0, 1, 13, 20, 16, 17)  # the palette's colours that show on white, strongest first
 _PANELS = {
     "loss": re.compile("loss|localization|classification|regularization"),
@@ -133,8 +134,9 @@ def hue(n: int) -> str:
 
 
 def literal(name: str) -> str:
-    """A name that matplotlib writes as it is: no formula between dollars, and a line's first underscore doesn't hide it."""
-    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
+    """A name as matplotlib should write it: dollars make no formula, a first underscore does not hide its line."""
+    short = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+    return (" " if name.startswith("_") else "") + short.replace("$", r"\$")
 
 
 def figure(panels: int, width: float, height: float):

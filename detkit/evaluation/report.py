@@ -17,6 +17,7 @@ from detkit.evaluation.tables import shown
 from detkit.evaluation.worst import WorstImage
 from detkit.io import atomic_write
 
+_CONFUSIONS = 10  # that are listed
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1080px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.6em; } h2 { font-size: 1.2em; margin-top: 2em; border-bottom: 1px solid #ddd; }
@@ -27,6 +28,7 @@ th:first-child, td:first-child { text-align: left; }
 .card { background: #f4f6f8; border-radius: 8px; padding: .7em 1.2em; }
 .card b { font-size: 1.7em; display: block; } .card span { color: #666; font-size: .85em; }
 .plots, .images { display: flex; flex-wrap: wrap; gap: 1em; } .plots img { max-width: 520px; width: 100%; }
+.wide { max-width: 100%; }
 figure { margin: 0; width: 340px; } figure img { width: 100%; border-radius: 4px; }
 figcaption { font-size: .85em; color: #555; }
 .note { background: #fff6dd; border-radius: 8px; padding: .5em 1em; margin: .5em 0; }
@@ -97,10 +99,24 @@ def _plots(summary: Summary) -> str:
         report_plots.by_score(summary),
         report_plots.causes(summary),
         report_plots.calibration(summary),
-        report_plots.confusion(summary),
     ]
     images = "".join(f'<img alt="" src="{_data(content, "png")}">' for content in plots if content)
-    return f'<h2>Curves</h2><div class="plots">{images}</div>'
+    matrix = report_plots.confusion(summary)
+    wide = f'<p><img class="wide" alt="" src="{_data(matrix, "png")}"></p>' if matrix else _confusions(summary)
+    return f'<h2>Curves</h2><div class="plots">{images}</div>{wide}'
+
+
+def _confusions(summary: Summary) -> str:
+    """The most frequent confusions, for more classes than fit a picture of all."""
+    if summary.confusion is None:
+        return ""
+    matrix, names = summary.confusion[:-1, :-1].copy(), list(summary.metrics.per_class)
+    np.fill_diagonal(matrix, 0)
+    places = np.argsort(-matrix, axis=None, kind="stable")[:_CONFUSIONS]
+    pairs = [divmod(int(place), len(names)) for place in places if matrix.flat[place]]
+    rows = [[names[truth], names[found], str(matrix[truth, found])] for truth, found in pairs]
+    note = f"The most frequent confusions, score {summary.points[''].score:.2f} or more"
+    return _table(["class", "found as", "how often"], rows, note) if rows else ""
 
 
 def _classes(summary: Summary) -> str:
@@ -136,13 +152,18 @@ def _causes(summary: Summary) -> str:
 def _images(worst: Sequence[WorstImage]) -> str:
     if not worst:
         return ""
-    figures = "".join(
-        f'<figure><img alt="" src="{_data(_jpeg(each.picture), "jpeg")}"><figcaption>{html.escape(each.name)}: '
-        f"{each.missed} missed, {each.wrong} wrong</figcaption></figure>"
-        for each in worst
-    )
     legend = "Green: right. Red: wrong, with the cause. Yellow, dashed: missed."
+    figures = "".join(map(_figure, worst))
     return f'<h2>The worst images</h2><p>{legend}</p><div class="images">{figures}</div>'
+
+
+def _figure(each: WorstImage) -> str:
+    if each.picture is None:
+        image = "<p>This picture could not be read.</p>"
+    else:
+        image = f'<img alt="" src="{_data(_jpeg(each.picture), "jpeg")}">'
+    words = f"{html.escape(each.name)}: {each.missed} missed, {each.wrong} wrong"
+    return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
 
 
 def _table(head: list[str], rows: list[list[str]], note: str = "") -> str:

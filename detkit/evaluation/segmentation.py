@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
 from detkit.errors import DataError
 from detkit.evaluation.classification import confusion_matrix
-from detkit.evaluation.tables import aligned, shown
+from detkit.evaluation.tables import for_json, shown
+from detkit.text import aligned
 
 IGNORED = 255  # of pixels in the truth that count neither for nor against
 TOLERANCE = 0.0075  # of a boundary, as a share of the image's diagonal
@@ -35,9 +37,9 @@ class Segmentation:
     images: int
 
     def to_json(self) -> dict:
-        """The numbers at the top level, with `images`, `per_class` and `confusion`."""
+        """The numbers at the top level, with `images`, `per_class` and `confusion`; None where one is undefined."""
         parts = {"images": self.images, "per_class": self.per_class, "confusion": self.confusion.tolist()}
-        return {**self.numbers, **parts}
+        return for_json({**self.numbers, **parts})
 
     def table(self) -> str:
         """The numbers and the classes as text, a dash where a number is undefined."""
@@ -66,13 +68,16 @@ def segmentation(
         tolerance: how far two boundaries may be apart, as a share of the image's diagonal; at least one pixel.
 
     Raises:
-        DataError: for no images, maps of different sizes, and values without a class.
+        DataError: for no images, maps of different numbers or sizes, and values without a class.
 
     Source: Dice, 1945; Csurka et al., What is a good evaluation measure for semantic segmentation?, 2013 (boundaries).
     """
     count = len(classes) + 1
     matrix, boundaries, images = np.zeros((count, count), np.int64), np.zeros((4, count)), 0
-    for images, (wanted, found) in enumerate(zip(truth, predicted, strict=True), 1):  # noqa: B007
+    for images, (wanted, found) in enumerate(zip_longest(truth, predicted), 1):  # noqa: B007
+        if wanted is None or found is None:
+            which = ("true", "predicted")[found is None]
+            raise DataError("Each image needs two class maps.", where=f"image {images - 1}", got=f"no {which} one")
         wanted, found = np.asarray(wanted), np.asarray(found)
         _check(wanted, found, count, f"image {images - 1}")
         counted = wanted != IGNORED
@@ -119,21 +124,23 @@ def _boundaries(wanted, found, counted, count: int, tolerance: float) -> np.ndar
     reach = max(1.0, tolerance * float(np.hypot(*wanted.shape)))
     sums = np.zeros((4, count))
     for k in np.union1d(np.unique(wanted[counted]), np.unique(found)).astype(int):
-        edges = [_edge(each == k) & counted for each in (found, wanted)]
+        edges = [_edge(each == k, counted) for each in (found, wanted)]
         for n, (own, other) in enumerate((edges, edges[::-1])):
             near = distance_transform_edt(~other) <= reach if other.any() else np.zeros_like(other)
             sums[2 * n : 2 * n + 2, k] = np.count_nonzero(own & near), np.count_nonzero(own)
     return sums
 
 
-def _edge(inside: np.ndarray) -> np.ndarray:
-    """The pixels of a region that have a neighbour outside it; the border of the image is no boundary."""
-    core = inside.copy()
-    core[1:] &= inside[:-1]
-    core[:-1] &= inside[1:]
-    core[:, 1:] &= inside[:, :-1]
-    core[:, :-1] &= inside[:, 1:]
-    return inside & ~core
+def _edge(inside: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """The counted pixels of a region that have a counted neighbour outside it: no border of the image, or of pixels
+    that do not count.
+    """
+    outside, edge = counted & ~inside, np.zeros_like(inside)
+    edge[1:] |= outside[:-1]
+    edge[:-1] |= outside[1:]
+    edge[:, 1:] |= outside[:, :-1]
+    edge[:, :-1] |= outside[:, 1:]
+    return inside & counted & edge
 
 
 def _check(wanted, found, count: int, where: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from detkit.evaluation import errors, intervals, operating
 from detkit.evaluation.intervals import Comparison, Interval
 from detkit.evaluation.metrics import Metrics
 from detkit.evaluation.operating import Calibration, OperatingPoint
+from detkit.evaluation.tables import for_json
 from detkit.evaluation.voc import voc_average_precision
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Summary:
         }
         if self.comparison:
             parts["comparison"] = asdict(self.comparison) | {"verdict": self.comparison.verdict}
-        return self.metrics.to_json() | _defined(parts)
+        return self.metrics.to_json() | for_json(parts)
 
     def table(self) -> str:
         """What `Metrics.table` says, and what a user should know besides, as text."""
@@ -121,12 +121,3 @@ def _of_few_objects(metrics: Metrics) -> list[str]:
 
 def _mean(values: dict[str, float]) -> float:
     return float(np.mean(list(values.values()))) if values else float("nan")
-
-
-def _defined(value):
-    """The same with None for NaN, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _defined(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_defined(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,6 +1,8 @@
-"""Numbers as text in columns."""
+"""Numbers as text, and as JSON."""
 
 from __future__ import annotations
+
+import math
 
 
 def shown(value) -> str:
@@ -10,11 +12,10 @@ def shown(value) -> str:
     return f"{value:.3f}" if value >= 0 else "-"
 
 
-def aligned(rows: list[list[str]]) -> str:
-    """Rows of text in columns: the first to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *rest in rows:
-        cells = [text.rjust(width) for text, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return "\n".join(lines)
+def for_json(value):
+    """The same with None for NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: for_json(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [for_json(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

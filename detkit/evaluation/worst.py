@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detkit.errors import DetkitError
+from detkit.evaluation.coco import evaluation_order
 from detkit.evaluation.errors import CAUSES
 from detkit.evaluation.summary import Summary
 from detkit.visualize.draw import draw_marks
@@ -25,17 +27,18 @@ class WorstImage:
 
     Attributes:
         name: what the image is called.
-        picture: uint8 [H, W, 3]: right detections green, wrong ones red with their cause, missed objects dashed.
+        picture: uint8 [H, W, 3]: right detections green, wrong ones red with their cause, missed objects dashed; None
+            if it can't be read.
         wrong, missed: how many there are.
     """
 
     name: str
-    picture: np.ndarray
+    picture: np.ndarray | None
     wrong: int
     missed: int
 
 
-def worst_images(summary: Summary, dataset: Dataset, order: list[int], most: int = 12) -> list[WorstImage]:
+def worst_images(summary: Summary, dataset: Dataset, most: int = 12) -> list[WorstImage]:
     """The worst images, the worst first; those with no error are left out.
 
     An image is the worse, the more objects are missed and the surer its wrong detections are. Detections below the best
@@ -44,7 +47,6 @@ def worst_images(summary: Summary, dataset: Dataset, order: list[int], most: int
     Args:
         summary: of the evaluation.
         dataset: what was evaluated; its pictures are decoded.
-        order: the example of each of the evaluation's images.
         most: how many images.
     """
     matches, best = summary.metrics.matches, summary.points[""]
@@ -57,25 +59,33 @@ def worst_images(summary: Summary, dataset: Dataset, order: list[int], most: int
     badness = np.bincount(matches.image[wrong], matches.score[wrong], images)
     badness += np.bincount(matches.truth_image[missed], minlength=images)
     chosen = [n for n in np.argsort(-badness, kind="stable")[:most] if badness[n] > 0]
-    return [_drawn(summary, dataset, n, order[n], matches.correct[0] & shown, wrong, missed) for n in chosen]
+    order = evaluation_order(dataset)
+    return [_worst(summary, dataset, n, order[n], matches.correct[0] & shown, wrong, missed) for n in chosen]
 
 
-def _drawn(summary: Summary, dataset: Dataset, image: int, index: int, right, wrong, missed) -> WorstImage:
-    matches, example, classes = summary.metrics.matches, dataset[index], dataset.classes
-    rows = {name: np.flatnonzero(these & (matches.image == image)) for name, these in (("r", right), ("w", wrong))}
-    rows["w"] = rows["w"][np.argsort(matches.score[rows["w"]], kind="stable")]  # the surest on top
+def _worst(summary: Summary, dataset: Dataset, image: int, index: int, right, wrong, missed) -> WorstImage:
+    matches, example = summary.metrics.matches, dataset[index]
+    rows = [np.flatnonzero(these & (matches.image == image)) for these in (right, wrong)]
     objects = np.flatnonzero(missed & (matches.truth_image == image))
-    boxes = [matches.boxes[rows["r"]], matches.truth_boxes[objects], matches.boxes[rows["w"]]]
-    texts = [""] * len(rows["r"]) + [f"missed {classes[k]}" for k in matches.truth_class[objects]]
-    texts += [""] * (len(rows["w"]) - _TEXTS) + [_text(summary, n, classes) for n in rows["w"][-_TEXTS:]]
-    counts = [len(rows["r"]), len(objects), len(rows["w"])]
-    tints = [tint for tint, count in zip((RIGHT, MISSED, WRONG), counts, strict=True) for _ in range(count)]
-    dashed = np.repeat([False, True, False], counts)
-    pixels = np.concatenate(boxes)
-    corners = np.concatenate([pixels[:, [1, 0]], pixels[:, [1, 0]] + pixels[:, [3, 2]]], axis=1)
-    picture = draw_marks(_shrunk(example.pixels()), corners / np.tile(example.size, 2), texts, tints, dashed=dashed)
+    try:
+        picture = _drawn(summary, _shrunk(example.pixels()), example.size, *rows, objects)
+    except DetkitError:
+        picture = None
     name = getattr(example.image, "name", example.label)
-    return WorstImage(str(name), picture, counts[2], counts[1])
+    return WorstImage(str(name), picture, len(rows[1]), len(objects))
+
+
+def _drawn(summary: Summary, picture: np.ndarray, size, right, wrong, missed) -> np.ndarray:
+    """The picture of an image of this size, with detections that are right and wrong, and missed objects, drawn."""
+    matches, classes = summary.metrics.matches, list(summary.metrics.per_class)
+    wrong = wrong[np.argsort(matches.score[wrong], kind="stable")]  # the surest on top
+    texts = [""] * len(right) + [f"missed {classes[k]}" for k in matches.truth_class[missed]]
+    texts += [""] * (len(wrong) - _TEXTS) + [_text(summary, n, classes) for n in wrong[-_TEXTS:]]
+    counts = [len(right), len(missed), len(wrong)]
+    tints = [tint for tint, count in zip((RIGHT, MISSED, WRONG), counts, strict=True) for _ in range(count)]
+    pixels = np.concatenate([matches.boxes[right], matches.truth_boxes[missed], matches.boxes[wrong]])
+    corners = np.concatenate([pixels[:, [1, 0]], pixels[:, [1, 0]] + pixels[:, [3, 2]]], axis=1)
+    return draw_marks(picture, corners / np.tile(size, 2), texts, tints, dashed=np.repeat([False, True, False], counts))
 
 
 def _text(summary: Summary, n: int, classes) -> str:

@@ -33,7 +33,7 @@ def test_the_report_is_one_file_with_all_parts(tmp_path):
     data, detections = pictured()
     metrics = evaluate(data, detections)
     summary = summarise(metrics, data, detections, other=evaluate(data, [d.above(0.5) for d in detections]))
-    worst = worst_images(summary, data, list(range(len(data))))
+    worst = worst_images(summary, data)
     write_report(tmp_path / "report.html", summary, worst, title="ducks & <dogs>")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<title>ducks &amp; &lt;dogs&gt;</title>" in page
@@ -63,7 +63,7 @@ def test_a_set_without_objects_and_one_without_detections(tmp_path):
     nothing = [each[:0] for each in detections]
     for truth, found in ((empty, detections), (data, nothing), (empty, nothing)):
         summary = summarise(evaluate(truth, found), truth, found)
-        write_report(tmp_path / "report.html", summary, worst_images(summary, truth, list(range(len(truth)))))
+        write_report(tmp_path / "report.html", summary, worst_images(summary, truth))
         json.dumps(summary.to_json(), allow_nan=False)
         assert summary.table()
 
@@ -76,12 +76,12 @@ def test_the_worst_image_comes_first_with_its_errors_drawn():
     both = Detections([box, away], [0.9, 0.8], [0, 1], CLASSES, SIZE)
     summary = summarise(evaluate(data, [right, wrong, both]), data, [right, wrong, both])
     summary.points[""] = None  # every score counts
-    worst = worst_images(summary, data, [0, 1, 2])
+    worst = worst_images(summary, data)
     assert [(each.wrong, each.missed) for each in worst] == [(1, 1), (1, 0)]
     colours = [{tuple(c) for c in each.picture.reshape(-1, 3).tolist()} for each in worst]
     assert {WRONG, MISSED} <= colours[0] and RIGHT not in colours[0]
     assert {WRONG, RIGHT} <= colours[1] and MISSED not in colours[1]
-    assert worst_images(summary, data, [0, 1, 2], most=1)[0].missed == 1
+    assert worst_images(summary, data, most=1)[0].missed == 1
 
 
 def test_a_report_that_cant_be_written(tmp_path):
