@@ -13,7 +13,7 @@ from detkit.errors import MediaError
 from detkit.visualize.overview import overview
 
 SIZE = (1012, 1705)
-NAMES = ("鴨", "$x_1$ & {y", "a name that is much longer than there is room for in the plot", "")
+NAMES = ("鴨", "$x_1$ & {y", "a name that is much longer than there is room for in the plot", "{}")
 
 
 def dataset(classes: int, images: int = 6, boxes: int = 5) -> Dataset:
