@@ -47,7 +47,7 @@ def report(
 
     Args:
         model: a detector, or the path of COCO results (JSON).
-        data: a Dataset; for results the path of the annotation file that they belong to.
+        data: a Dataset; for results also the path of the annotations that they belong to.
         output: the directory.
         against: another detector, or for results other results, to compare with: B in what is said of the two.
         results: a file for the detections of a detector, as COCO results.
@@ -82,9 +82,6 @@ def _check(model, data, against, results) -> None:
         raise ConfigError("A model can't be compared with stored results.", fix=fix)
     if stored and results is not None:
         raise ConfigError("These detections are stored already.", where=model, fix="Leave out --results.")
-    if stored and Path(data).is_dir():
-        fix = "Give the annotation file that the results belong to, or write one: detkit data convert."
-        raise ConfigError("COCO results need a COCO annotation file.", where=data, got="a directory", fix=fix)
     for detector in () if stored else filter(None, (model, against)):
         coco.check_classes(data, detector.classes)
 
@@ -119,13 +116,21 @@ def _evaluated(model, data, results, score: float, show_progress) -> Evaluated:
 
 
 def _of_results(path: Path, annotations, score: float) -> Evaluated:
-    """Of stored results. The numbers are those of the files, the dataset is what can be read of them."""
+    """Of stored results. Beside a COCO file the numbers are those of the two files, the dataset what can be read."""
+    if isinstance(annotations, Dataset) or Path(annotations).suffix.lower() != ".json":
+        dataset = annotations if isinstance(annotations, Dataset) else datasets.read(annotations)
+        found = _above(read_results(path, dataset), score)
+        return Evaluated(dataset, found, coco.evaluate_all(dataset, found))
     metrics = coco.evaluate_files(annotations, path, score=score)
     if metrics.kinds[0] != "boxes":
         return Evaluated(Dataset((), ()), (), metrics)
     dataset = _with_all_images(annotations, metrics.images)
-    found = read_results(path, dataset)
-    return Evaluated(dataset, [each.above(score) for each in found] if score > 0 else found, metrics)
+    return Evaluated(dataset, _above(read_results(path, dataset), score), metrics)
+
+
+def _above(found: list[Detections], score: float) -> list[Detections]:
+    """All for a score of 0: those of stored results may be negative."""
+    return [each.above(score) for each in found] if score > 0 else found
 
 
 def _with_all_images(annotations, images: int) -> Dataset:

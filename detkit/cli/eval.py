@@ -33,9 +33,8 @@ Examples:
 def eval(model, data, output, against, json_file, results, score) -> None:
     """Measure MODEL on DATA: COCO metrics with intervals, by class, errors by cause, and the worst images to look at.
 
-    MODEL is a name of `detkit zoo list`, a model or run directory, the directory of a baseline, or a COCO results file
-    (then DATA is the COCO annotation file it belongs to). DATA is annotations in any format that detkit reads. Masks
-    and keypoints are measured too where both have them.
+    MODEL is a name of `detkit zoo list`, a model or run directory, the directory of a baseline, or a COCO results file.
+    DATA is annotations in any format that detkit reads. Masks and keypoints are measured too where both have them.
     """
     from detkit import api
     from detkit.data import read

@@ -101,6 +101,7 @@ def _corners(boxes: np.ndarray) -> np.ndarray:
 def _causes(matches: Matches, threshold: int) -> tuple[np.ndarray, np.ndarray]:
     """The cause of each error, -1 for what is none, and the object that the detection means, -1 for none."""
     cause, meant = np.full(len(matches.score), -1, np.int8), np.full(len(matches.score), -1, np.int64)
+    all_wrong = matches.wrong[threshold]
     limit = float(matches.thresholds[threshold])  # overlaps are float32, and so is what they are compared with
     for rows, columns, overlaps in _pairs(matches):
         same = matches.class_id[rows, None] == matches.truth_class[columns]
@@ -115,7 +116,7 @@ def _causes(matches: Matches, threshold: int) -> tuple[np.ndarray, np.ndarray]:
             (4, np.maximum(best_own, best_other) < NEAR, own_object),
             (2, np.ones(len(rows), bool), other_object),
         ]
-        wrong = matches.wrong[threshold, rows]
+        wrong = all_wrong[rows]
         for kind, holds, object_ in kinds:
             these = wrong & holds & (cause[rows] < 0)
             cause[rows[these]], meant[rows[these]] = kind, object_[these]

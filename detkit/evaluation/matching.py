@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterator
 
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
+from detkit.data.formats.long_list import uncollected
 from detkit.evaluation.matches import Matches
 
 # How far off a keypoint may be, relative to the size of its object, where COCO has not measured how far its annotators
 # differ: for the 17 of persons these numbers go from 0.025 for the eyes to 0.107 for the hips.
 OTHER_SIGMA = 0.05
+_AT_ONCE = 2**16  # pairs of image and class that are matched at a time: pycocotools keeps some kilobytes of each
 _IOU_TYPES = {"boxes": "bbox", "masks": "segm", "keypoints": "keypoints"}
 
 
@@ -42,20 +45,27 @@ def match(truth, found, *, images: int, classes: int, max_detections, kind: str 
 
     Source: Lin et al., Microsoft COCO, 2014; pycocotools.
     """
-    matching = _Matching(truth, found, images, classes, max_detections, kind, incomplete)
-    with contextlib.redirect_stdout(io.StringIO()):
-        matching.evaluate()
-        matching.accumulate()
-    matches = Matches.of(matching.of_all_areas(), matching.params.iouThrs, images, classes, truth, found)
-    return matching.eval["precision"], matching.eval["recall"], matches
+    step, entries, curves = max(1, _AT_ONCE // images), [], []
+    with contextlib.redirect_stdout(io.StringIO()), uncollected():
+        for start in range(0, classes, step):
+            some = range(start, min(start + step, classes))
+            matching = _Matching(truth, found, images, some, max_detections, kind, incomplete)
+            matching.evaluate()
+            matching.accumulate()
+            entries += matching.of_all_areas()
+            curves.append((matching.eval["precision"], matching.eval["recall"]))
+    precision, recall = (np.concatenate(each, axis=-3) for each in zip(*curves, strict=True))
+    matches = Matches.of(entries, matching.params.iouThrs, images, classes, truth, found)
+    return precision, recall, matches
 
 
 class _Matching(COCOeval):
-    """pycocotools' evaluation, fed from lists instead of COCO files."""
+    """pycocotools' evaluation of some classes, fed from lists instead of COCO files."""
 
-    def __init__(self, truth, found, images: int, classes: int, max_detections, kind: str, incomplete):
+    def __init__(self, truth, found, images: int, classes: range, max_detections, kind: str, incomplete):
         super().__init__(iouType=_IOU_TYPES[kind])
-        self.params.imgIds, self.params.catIds = list(range(images)), list(range(classes))
+        self.params.imgIds, self.params.catIds = list(range(images)), list(classes)
+        self._classes = classes
         self.params.maxDets = list(max_detections)
         self._truth, self._found, self._incomplete = truth, found, incomplete
         if kind == "keypoints":
@@ -66,13 +76,16 @@ class _Matching(COCOeval):
     def _prepare(self) -> None:
         # pycocotools takes a match with id 0 for no match, hence the numbering from 1; a box that has
         # an id keeps it, for the numbers that pycocotools itself gives on a file.
-        for number, box in enumerate(self._truth, 1):
+        for number, box in self._of_classes(self._truth):
             ignore = box["ignore"] or box["iscrowd"] or box.get("num_keypoints") == 0
             entry = {"id": number} | box | {"difficult": box["ignore"], "ignore": ignore}
             self._gts[box["image_id"], box["category_id"]].append(entry)
-        for number, box in enumerate(self._found, 1):
+        for number, box in self._of_classes(self._found):
             area = box["area"] if "area" in box else box["bbox"][2] * box["bbox"][3]
             self._dts[box["image_id"], box["category_id"]].append(box | {"id": number, "area": area})
+
+    def _of_classes(self, boxes) -> Iterator[tuple[int, dict]]:
+        return (each for each in enumerate(boxes, 1) if each[1]["category_id"] in self._classes)
 
     def of_all_areas(self) -> list:
         """The matches of each class and image, in that order."""

@@ -122,7 +122,7 @@ def joined(parts: dict[str, Metrics]) -> Metrics:
         warnings |= dict.fromkeys(part.warnings)
         for name, values in part.per_class.items():
             columns = {prefix * (column != "boxes") + column: value for column, value in values.items()}
-            per_class[name] = columns | per_class[name]
+            per_class[name] = per_class[name] | columns | per_class[name]  # the order and the counts of the first
     return replace(first, numbers=numbers, per_class=per_class, warnings=tuple(warnings), kinds=tuple(parts))
 
 

@@ -120,12 +120,14 @@ def _confusions(summary: Summary) -> str:
 
 
 def _classes(summary: Summary) -> str:
-    head = ["class", "boxes", "AP", "AP50", "VOC AP", "best score", "precision", "recall", "F1"]
+    per_class = summary.metrics.per_class
+    others = [name for name in next(iter(per_class.values())) if name.endswith("_AP")]
+    head = ["class", "boxes", "AP", "AP50", *others, "VOC AP", "best score", "precision", "recall", "F1"]
     rows = []
-    for name, values in summary.metrics.per_class.items():
+    for name, values in per_class.items():
         point = summary.points[name]
         at_best = [point.score, point.precision, point.recall, point.f1] if point else [-1.0] * 4
-        numbers = [values["AP"], values["AP50"], summary.voc["all"].get(name, -1.0), *at_best]
+        numbers = [*(values[key] for key in ("AP", "AP50", *others)), summary.voc["all"].get(name, -1.0), *at_best]
         rows.append([name, str(values["boxes"]), *map(shown, numbers)])
     note = "Precision, recall and F1 at the score that is best for the class, IoU 0.5."
     return f"<h2>Classes</h2>{_table(head, rows, note)}"

@@ -73,10 +73,11 @@ def _left_out(example: Example) -> np.ndarray:
 
 def _matched(example: Example, found: Detections, classes: Sequence[str], threshold: float, whole_pixels: bool):
     """Class ids, scores, and which are right and which wrong, of the detections of an image by falling score."""
-    found = found.of_classes(classes)
-    found = found[np.argsort(-found.scores, kind="stable")]
     position = {name: k for k, name in enumerate(classes)}
-    class_ids = np.array([position[name] for name in found.labels], int)
+    class_ids = np.array([position.get(name, -1) for name in found.classes], int)[found.class_ids]
+    order = np.argsort(-found.scores, kind="stable")
+    order = order[class_ids[order] >= 0]
+    found, class_ids = found[order], class_ids[order]
     boxes, objects = (_corners(each, example, whole_pixels) for each in (found.boxes, example.boxes))
     overlaps = np.where(class_ids[:, None] == example.class_ids, box_math.iou(boxes, objects), -1)
     near = overlaps.max(axis=1, initial=-1) >= threshold

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from detkit.data import Dataset
 
 RIGHT, WRONG, MISSED = (40, 160, 70), (215, 40, 40), (245, 190, 20)
-_TEXTS = 6  # of the surest wrong detections; more would cover each other
-_LONGEST = 640  # pixels, of a drawn image
+_TEXTS = 6  # of the surest wrong detections, and of missed objects; more would cover each other
+_LONGEST, _GROWTH = 640, 3  # pixels of a drawn image; how much a small one is enlarged at most, to have room for texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ def _worst(summary: Summary, dataset: Dataset, image: int, index: int, right, wr
     rows = [np.flatnonzero(these & (matches.image == image)) for these in (right, wrong)]
     objects = np.flatnonzero(missed & (matches.truth_image == image))
     try:
-        picture = _drawn(summary, _shrunk(example.pixels()), example.size, *rows, objects)
+        picture = _drawn(summary, _sized(example.pixels()), example.size, *rows, objects)
     except DetkitError:
         picture = None
     name = getattr(example.image, "name", example.label)
@@ -79,7 +79,8 @@ def _drawn(summary: Summary, picture: np.ndarray, size, right, wrong, missed) ->
     """The picture of an image of this size, with detections that are right and wrong, and missed objects, drawn."""
     matches, classes = summary.metrics.matches, list(summary.metrics.per_class)
     wrong = wrong[np.argsort(matches.score[wrong], kind="stable")]  # the surest on top
-    texts = [""] * len(right) + [f"missed {classes[k]}" for k in matches.truth_class[missed]]
+    texts = [""] * len(right) + [f"missed {classes[k]}" for k in matches.truth_class[missed[:_TEXTS]]]
+    texts += [""] * (len(missed) - _TEXTS)
     texts += [""] * (len(wrong) - _TEXTS) + [_text(summary, n, classes) for n in wrong[-_TEXTS:]]
     counts = [len(right), len(missed), len(wrong)]
     tints = [tint for tint, count in zip((RIGHT, MISSED, WRONG), counts, strict=True) for _ in range(count)]
@@ -93,11 +94,10 @@ def _text(summary: Summary, n: int, classes) -> str:
     return f"{CAUSES[summary.errors.cause[n]]}: {classes[matches.class_id[n]]} {matches.score[n]:.2f}"
 
 
-def _shrunk(pixels: np.ndarray) -> np.ndarray:
+def _sized(pixels: np.ndarray) -> np.ndarray:
     from PIL import Image
 
-    scale = _LONGEST / max(pixels.shape[:2])
-    if scale >= 1:
-        return pixels
+    scale = min(_LONGEST / max(pixels.shape[:2]), _GROWTH)
     size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+    sampling = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(pixels).resize(size, sampling))
