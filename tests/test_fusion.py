@@ -162,3 +162,25 @@ def test_matrix_nms_of_many_boxes_takes_little_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 12 * 2**20
+
+
+@pytest.mark.parametrize("sigma", [0.5, None])
+def test_soft_nms_of_equal_boxes_goes_on_with_the_others(sigma):
+    boxes = [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [5, 5, 6, 6]]
+    rows, scores = fusion.soft_nms(boxes, [0.9, 0.8, 0.7, 0.6], sigma=sigma, score_threshold=0.2)
+    assert rows.tolist() == [0, 3]
+    assert scores.tolist() == pytest.approx([0.9, 0.6])
+
+
+def test_soft_nms_of_many_boxes_of_many_classes_is_that_of_each_class():
+    rng = np.random.default_rng(0)
+    corner = rng.random((300, 2))
+    boxes, scores = np.concatenate([corner, corner + 0.2], axis=1), rng.permutation(300) / 300
+    class_ids = rng.integers(0, 3, 300)
+    rows, left = fusion.soft_nms(boxes, scores, class_ids)
+    assert (np.diff(left) <= 0).all()
+    for k in range(3):
+        own = np.flatnonzero(class_ids == k)
+        expected, scores_left = fusion.soft_nms(boxes[own], scores[own])
+        assert rows[class_ids[rows] == k].tolist() == own[expected].tolist()
+        np.testing.assert_array_equal(left[class_ids[rows] == k], scores_left)

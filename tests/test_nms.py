@@ -223,3 +223,17 @@ def test_one_box_for_all_classes_in_either_form():
     scores, keep = rng.random((20, 4)).astype(np.float32), rng.random(20) < 0.7
     flat = nms.class_wise(boxes, scores, keep=keep)
     assert pairs(nms.class_wise(boxes[:, None], scores, keep=keep[:, None])) == pairs(flat)
+
+
+@pytest.mark.parametrize(("common", "threshold"), [(117, 0.65), (221, 0.65), (3, 0.6), (7, 0.7), (1, 1 / 3)])
+def test_an_iou_equal_to_the_threshold_in_float32_does_not_suppress(common, threshold):
+    """Multiplied out, 117 > 0.65 * 180 is true: rounded, 0.65 is a little less."""
+    whole = round(common / threshold)
+    boxes = [[0, 0, 1, whole], [0, 0, 1, common]]
+    assert nms.greedy(boxes, [0.9, 0.8], iou_threshold=threshold).tolist() == [0, 1]
+    assert nms.greedy(boxes, [0.9, 0.8], iou_threshold=threshold - 1e-4).tolist() == [0]
+
+
+def test_no_classes():
+    rows, classes = nms.class_wise(np.zeros((2000, 4)), np.zeros((2000, 0)))
+    assert len(rows) == len(classes) == 0

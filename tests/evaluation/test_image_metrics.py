@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -84,6 +85,7 @@ def test_the_tables_show_what_is_undefined_as_a_dash():
         ([], np.zeros((0, 4)), "no images"),
         ([0, 4], np.zeros((2, 4)), "A class id has no name"),
         ([0, 1], np.full((2, 4), np.nan), "not a finite number"),
+        ([[0, 2, 0, 0]], np.zeros((1, 4)), "has a class, or has it not"),
     ],
 )
 def test_classification_refuses(truth, scores, text):
@@ -172,3 +174,31 @@ def test_localization_refuses():
         localization([], [])
     with pytest.raises(DataError, match="not a number"):
         localization([[0, 0, 1, 1]], [[0, 0, 1, np.nan]])
+    with pytest.raises(DataError, match="true box is not a number"):
+        localization([[0, 0, 1, np.nan]], [[0, 0, 1, 1]])
+    with pytest.raises(DataError, match="Boxes and classes differ"):
+        localization([[0, 0, 1, 1]] * 2, [[0, 0, 1, 1]] * 2, class_ids=[1, 1], predicted_ids=[1])
+
+
+def test_no_class_anywhere_has_no_means():
+    found = classification(np.zeros((2, 4), bool), np.zeros((2, 4)), CLASSES)
+    assert found.numbers["accuracy"] == 1 and math.isnan(found.numbers["F1"])
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["F1"] is None
+
+
+def test_pixels_that_do_not_count_have_no_boundary():
+    """Annotators leave a rim around each object uncounted: where in it a prediction ends does not matter."""
+    truth = np.full((1, 40, 40), 255, np.uint8)
+    truth[:, :5], truth[:, 15:25, 15:25] = 0, 1
+    predicted = np.zeros((1, 40, 40), int)
+    predicted[:, 12:28, 12:28] = 1
+    found = segmentation(truth, predicted, ("nucleus",))
+    assert found.numbers["IoU"] == 1 and math.isnan(found.numbers["boundary_F"])
+    predicted[:, 18:20, 18:20] = 0  # a hole inside the object
+    assert segmentation(truth, predicted, ("nucleus",)).numbers["boundary_F"] == 0
+    assert json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_maps_that_are_too_few_are_refused():
+    with pytest.raises(DataError, match="two class maps"):
+        segmentation(np.zeros((2, 4, 4), np.uint8), np.zeros((1, 4, 4), int), ("nucleus",))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from random_evaluation import random_metrics, random_set
+from random_evaluation import CLASSES, SIZE, random_metrics, random_set
 from simulated import simulate
 
+from detkit.data.dataset import Dataset
+from detkit.data.example import Example
+from detkit.detections import Detections
 from detkit.errors import ConfigError, DataError
 from detkit.evaluation.coco import evaluate
 from detkit.evaluation.intervals import bias_corrected, compare, interval, mean_precision, resamples
@@ -92,3 +95,51 @@ def test_refusals():
     empty = evaluate(data.__class__([e.__class__(e.image, [], [], e.size) for e in data], data.classes), detections)
     with pytest.raises(DataError, match="no objects that an interval could rest on"):
         interval(empty)
+
+
+def constant(found: bool, images: int):
+    """The matches of a detector that finds the one object of every image, or none."""
+    return evaluate(*one_each(images, found))
+
+
+def one_each(images: int, found: bool):
+    box = [[0.1, 0.1, 0.5, 0.5]]
+    data = Dataset([Example(f"{n}.jpg", box, [0], SIZE, image_id=n) for n in range(images)], CLASSES)
+    return data, [Detections(box, [0.9], [0], CLASSES, SIZE)[: int(found)] for _ in range(images)]
+
+
+@pytest.mark.parametrize("images", [10, 49])
+def test_no_failure_seen_is_not_no_failure(images):
+    """With so many images, a share of failures that is not seen at all in 2.5 of 100 test sets may be there."""
+    least = 0.025 ** (1 / images)
+    perfect, blind = (interval(constant(found, images), "AP50", samples=50) for found in (True, False))
+    assert (perfect.low, perfect.high) == pytest.approx((least, 1))
+    assert (blind.low, blind.high) == pytest.approx((0, 1 - least))
+
+
+def test_one_image_says_nothing():
+    metrics = constant(True, 1)
+    assert (interval(metrics, samples=20).low, interval(metrics, samples=20).high) == (0, 1)
+    difference = compare(metrics, metrics, samples=20).difference
+    assert (difference.low, difference.high) == (-1, 1)
+
+
+def test_a_correction_beyond_the_samples_shifts_them():
+    """Samples that are too high by far more than they spread: the interval lies as far below the value."""
+    rng = np.random.default_rng(0)
+
+    def number(weights):
+        return np.full(len(weights), 0.5) if len(weights) == 1 else 0.6 + rng.normal(0, 0.01, len(weights))
+
+    found = bias_corrected(number, resamples(1000, 2000, 0), 0.95)
+    assert (found.low, found.high) == pytest.approx((0.38, 0.5), abs=0.003)
+
+
+@pytest.mark.parametrize(("images", "level"), [(8, 0.95), (8, 0.8), (20, 0.95)])
+def test_few_images_hold_a_mean_as_often_as_they_say(images, level):
+    inside = 0
+    for seed in range(400):
+        values = np.random.default_rng(seed).normal(0.5, 0.1, images)
+        found = bias_corrected(lambda w, v=values: w @ v / images, resamples(images, 300, seed), level)
+        inside += found.low <= 0.5 <= found.high
+    assert abs(inside / 400 - level) < 0.035

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from random_evaluation import random_metrics, random_set
 
+from detkit.evaluation import matching
 from detkit.evaluation.coco import evaluate
 
 
@@ -60,3 +61,23 @@ def test_the_parts_fit_together():
         here = matches.of_class(k)
         assert (matches.class_id[here] == k).all()
         assert (np.diff(matches.score[here]) <= 0).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_detections_may_be_left_out_where_the_objects_stay(seed):
+    data, detections = random_set(seed)
+    matches = evaluate(data, detections).matches
+    found = matches.average_precision(np.ones((1, len(data))), lambda rows, here: matches.image[None, here] != 3)
+    without = evaluate(data, [*detections[:3], detections[3][:0], *detections[4:]]).matches
+    np.testing.assert_allclose(found, without.average_precision(), atol=1e-12)
+    at = matches.at(slice(5, 6)).average_precision()
+    assert at.shape[1] == 1 and np.array_equal(at, matches.average_precision()[:, 5:6], equal_nan=True)
+
+
+def test_classes_that_are_matched_a_few_at_a_time_give_the_same(monkeypatch):
+    whole = random_metrics(0)
+    monkeypatch.setattr(matching, "_AT_ONCE", 8)  # a class at a time
+    parts = random_metrics(0)
+    assert dict(parts) == dict(whole) and parts.per_class == whole.per_class
+    for name in whole.matches.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(parts.matches, name), getattr(whole.matches, name))

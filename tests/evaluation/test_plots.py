@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,3 +85,14 @@ def test_plots_leave_the_global_figure_manager_alone(tmp_path):
 def test_the_running_mean_looks_back_only():
     means = plots._running_mean(np.array([3.0, 1.0, 5.0, 9.0]), window=2)
     assert means.tolist() == [3, 2, 3, 7]
+
+
+def test_any_name_can_be_drawn(tmp_path):
+    names = ("$x_{$", "_hidden", "人", "a" * 99)
+    drawn = metrics(4)
+    drawn = replace(drawn, pr_curves=dict(zip(names, drawn.pr_curves.values(), strict=True)))
+    drawn = replace(drawn, per_class=dict(zip(names, drawn.per_class.values(), strict=True)))
+    texts = [text.get_text() for text in plots.curves(drawn).axes[0].get_legend().get_texts()]
+    assert len(texts) == 5 and max(map(len, texts)) < 50  # a curve each, and their mean
+    plots.pr_curve(drawn, tmp_path / "curve.png")
+    assert colours(tmp_path / "curve.png")

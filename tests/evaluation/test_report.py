@@ -129,3 +129,34 @@ def test_results_are_detections_again(tmp_path):
 def test_what_are_no_results(tmp_path, entries, text):
     with pytest.raises(DataError, match=text):
         read_results(results_file(tmp_path, entries), pictured()[0])
+
+
+def many_classes(images: int, classes: int = 40):
+    """One object of each class on each image, of which the classes 1 and 2 are called 0."""
+    names = tuple(f"class {k}" for k in range(classes))
+    corner = np.arange(classes)[:, None] / (2 * classes)
+    boxes = np.concatenate([corner, corner, corner + 0.3, corner + 0.01], axis=1)
+    data = Dataset([Example(f"{n}.jpg", boxes, range(classes), SIZE, image_id=n) for n in range(images)], names)
+    called = np.where(np.isin(np.arange(classes), (1, 2)), 0, np.arange(classes))
+    return data, [Detections(boxes, np.full(classes, 0.9), called, names, SIZE)] * images
+
+
+def test_of_many_classes_the_confusions_are_listed(tmp_path):
+    data, detections = many_classes(3)
+    write_report(tmp_path / "report.html", summarise(evaluate(data, detections), data, detections))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<tr><td>class 1</td><td>class 0</td><td>3</td></tr><tr><td>class 2</td><td>class 0</td>" in page
+
+
+@pytest.mark.parametrize(("images", "said"), [(3, True), (12, False)])
+def test_classes_of_few_objects_are_pointed_out(images, said):
+    data, detections = many_classes(images, classes=12)
+    text = summarise(evaluate(data, detections), data, detections).table()
+    assert ("fewer than 10 objects" in text) == said
+
+
+def test_two_models_on_no_objects_are_not_compared():
+    data, detections = pictured()
+    empty = Dataset([Example(e.image, [], [], SIZE) for e in data], CLASSES)
+    metrics = evaluate(empty, detections)
+    assert summarise(metrics, empty, detections, other=metrics).comparison is None

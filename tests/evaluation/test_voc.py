@@ -11,7 +11,7 @@ from random_evaluation import random_set
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
 from detkit.detections import Detections
-from detkit.errors import ConfigError
+from detkit.errors import ConfigError, DataError
 from detkit.evaluation.voc import voc_average_precision
 
 SIZE = (1000, 1000)
@@ -87,3 +87,9 @@ def test_classes_without_objects_are_left_out():
 def test_other_points_are_refused():
     with pytest.raises(ConfigError, match="no such VOC average precision"):
         voc_average_precision(*random_set(0), points="12")
+
+
+def test_another_number_of_detections_is_refused():
+    data, detections = random_set(0)
+    with pytest.raises(DataError, match="Each image needs its detections"):
+        voc_average_precision(data, detections[1:])
