@@ -15,11 +15,11 @@ from detkit.pipeline import pipeline as pipelines
 
 
 def load(model, checkpoint=None):
-    """A detector, ready to find objects.
+    """A model, ready to use: a detector, or what `train` made for another task.
 
     Args:
         model: a name of the zoo ("hands"), a directory with pipeline.config and a checkpoint (a run directory is
-            one), a pipeline.config, or the directory of a saved baseline.
+            one, whatever its task), a pipeline.config, or the directory of a saved baseline.
         checkpoint: another checkpoint than the directory's own.
 
     Raises:
@@ -30,12 +30,9 @@ def load(model, checkpoint=None):
         >>> detector = detkit.load("hands")
         >>> detector.detect("photo.jpg")[0].above(0.5).labels
     """
-    from detkit.baselines import storage
-    from detkit.detection.load import load
+    from detkit import models
 
-    if storage.is_baseline(model):
-        return storage.load(model)
-    return load(model, checkpoint)
+    return models.load(model, checkpoint)
 
 
 def finetune(

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from detkit.pipeline.options import describe
 from detkit.pipeline.settings import Augment, Pipeline, TuneRule
+from detkit.pipeline.transfer import ClassificationModel, LocalizationModel, SegmentationModel, TransferTraining
 
 PAGE = Path(__file__).with_suffix(".md")
 HEAD = """# Every option of a pipeline
 
 A pipeline is a YAML file with the keys `task`, `model`, `data`, `train` and `output`. Everything has a
-default but `data.train`. A path in the file is relative to the file's folder. On the command line,
+default but `data.train`. The options of `model` and `train` depend on the task. A path in the file is relative to the file's folder. On the command line,
 `--set KEY=VALUE` overrides any option, by the names below. In Python, `detkit.finetune` takes those of
 `train` as arguments. An unknown key is an error that names the nearest known one.
 """
@@ -19,6 +20,10 @@ PARTS = {
     "The pipeline": Pipeline,
     "`train.augment` as a mapping": Augment,
     "A rule of `train.tune`": TuneRule,
+    "`model` where the task is classification": ClassificationModel,
+    "`model` where the task is localization": LocalizationModel,
+    "`model` where the task is segmentation": SegmentationModel,
+    "`train` where the task is one of these three": TransferTraining,
 }
 
 

@@ -10,9 +10,9 @@ from detkit.detection.backbones.common import Block, number_layers
 from detkit.detection.backbones.hourglass import HOURGLASS_104, Hourglass
 from detkit.detection.backbones.keras_resnet import keras_resnet_v1, keras_resnet_v2
 from detkit.detection.backbones.mobilenet import mobilenet_v2
-from detkit.detection.detector import Stage
 from detkit.detection.layers import Hyperparameters
 from detkit.detection.necks.upsampling import Deconvolution, TopDown
+from detkit.networks.network import Stage
 
 # As the OD API's mobilenet_v2 is where no config says otherwise.
 MOBILENET = Hyperparameters("RELU_6", initializer=("truncated_normal", 0.0, 0.09), epsilon=1e-3, momentum=0.999)

@@ -13,9 +13,10 @@ from detkit.detection import pose as poses
 from detkit.detection.center_extractors import divisor, extractor, normalize
 from detkit.detection.center_losses import CENTER, OFFSET, SCALE, STRIDE, CenterLosses, center_cells, regression_cells
 from detkit.detection.center_targets import objects
-from detkit.detection.detector import TRUTH, ClassColumns, Detector, Found, Stage, truth_of
+from detkit.detection.detector import ClassColumns, Detector, Found
 from detkit.detection.heads.points import PointHeads
 from detkit.errors import ConfigError
+from detkit.networks.network import TRUTH, Stage, truth_of
 
 
 class CenterNet(Detector):
@@ -26,6 +27,7 @@ class CenterNet(Detector):
     """
 
     normalizes_padding = True
+    loss_only = ("map/",)
 
     def __init__(self, config, classes, label_ids=None, name="center_net"):
         super().__init__(config, classes, label_ids, name)

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from detkit.data import batches
 from detkit.data import images as image_files
 from detkit.detection.resizing import Resizer
 from detkit.detections import Detections
-from detkit.errors import ConfigError
+from detkit.networks.network import TRUTH, Network
 from detkit.pipeline import od_config
 
-VARIABLES = (
-    "kernel",
-    "depthwise_kernel",
-    "pointwise_kernel",
-    "bias",
-    "gamma",
-    "beta",
-    "moving_mean",
-    "moving_variance",
-    "bifpn_combine_weights",
-)
 # The parts of a detector in the order of the data, and the words that select them and what follows them. In a two-stage
 # detector the neck is the region proposal network, and the towers are the layers that run on each proposal.
 _HEADS = ("head/box_head", "head/class_head", "head/mask_head", "head/keypoint_head")
@@ -38,12 +26,6 @@ TUNE = {
     "neck": ("neck", "head/towers", *_HEADS),
     "all": ("backbone", "neck", "head/towers", *_HEADS),
 }
-TRUTH = "truth/"  # what is true of a batch travels through the stages under this prefix
-
-
-def truth_of(state: dict) -> dict:
-    """The ground truth in a state, under the names that `Detector.loss` gives it."""
-    return {name[len(TRUTH) :]: value for name, value in state.items() if name.startswith(TRUTH)}
 
 
 class Found(NamedTuple):
@@ -76,23 +58,7 @@ class ClassColumns(NamedTuple):
     width: int = 1
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A step of the forward pass; a seam lies before every one.
-
-    Attributes:
-        name: such as "backbone/block_3".
-        layers: the layers whose variables it uses.
-        run: state -> state, where a state is a dict of the tensors [B, ...] that later stages still need. Entries
-            under TRUTH are there in training only, and survive every stage.
-    """
-
-    name: str
-    layers: tuple
-    run: Callable[[dict], dict]
-
-
-class Detector:
+class Detector(Network):
     """A detector: `preprocess`, `predict`, `loss` and `postprocess`, pure functions; `detect` is all but the loss.
 
     A family (ssd.py, ...) builds `stages`, `parts` and `nodes`, and gives `class_columns`, `_outputs`, `losses`,
@@ -100,67 +66,20 @@ class Detector:
 
     Attributes:
         meta: the typed message of the model (`ssd`, `faster_rcnn` or `center_net`) in `config`.
-        name: of the architecture or the zoo entry.
         config: the typed pipeline config it was built from.
-        classes: class names; label_ids: the label-map id of each.
-        stages: the forward pass.
         parts: {"backbone" | "neck" | "head/towers" | "head/box_head" | "head/class_head" | "head/mask_head" |
             "head/keypoint_head": layers}, in the order of the data.
-        nodes: {checkpoint path: layer}; a layer may be reached by several paths.
+        wants: of "masks" and "keypoints", what training asks of the data beside boxes.
     """
 
-    stages: list[Stage]
-    parts: dict[str, list]
-    nodes: dict
-    wants: tuple = ()  # of "masks" and "keypoints", what training asks of the data beside boxes
+    task, tunable = "detection", TUNE
     normalizes_padding = False  # whether the padding is normalised too, as pixels of value 0 would be
+    loss_only = ()  # beginnings of the names of raw outputs that no detection needs
 
     def __init__(self, config, classes, label_ids=None, name: str = "detector"):
-        self.config, self.name, self.meta = config, name, od_config.meta_architecture(config)
+        super().__init__(classes, label_ids, name)
+        self.config, self.meta = config, od_config.meta_architecture(config)
         self.resizer = Resizer(config, od_config.architecture(config))
-        self.classes = tuple(classes)
-        self.label_ids = tuple(label_ids) if label_ids is not None else tuple(range(1, len(self.classes) + 1))
-        if len(set(self.classes)) != len(self.classes):
-            raise ConfigError("Two classes have one name.", got=", ".join(self.classes))
-        self._graphs: dict = {}
-
-    # The network
-
-    def paths(self) -> dict:
-        """{shortest checkpoint path: layer}, every layer once."""
-        shortest: dict = {}
-        for path, layer in self.nodes.items():
-            known = shortest.get(id(layer))
-            if known is None or path.count("/") < known[0].count("/"):
-                shortest[id(layer)] = (path, layer)
-        return dict(shortest.values())
-
-    def variables(self) -> dict:
-        """{checkpoint path of a variable: keras.Variable}, without the leading "model/"."""
-        return {
-            f"{path}/{name}": variable
-            for path, layer in self.paths().items()
-            for name in VARIABLES
-            if (variable := getattr(layer, name, None)) is not None
-        }
-
-    def part_of(self) -> dict:
-        """{checkpoint path of a variable: its part}."""
-        parts = {id(layer): part for part, layers in self.parts.items() for layer in layers}
-        return {
-            f"{path}/{name}": parts[id(layer)]
-            for path, layer in self.paths().items()
-            for name in VARIABLES
-            if getattr(layer, name, None) is not None
-        }
-
-    def initialize(self, paths: Iterable[str], seed: int = 0) -> None:
-        """Draws initial values for the named variables; each depends on the seed and its own path only."""
-        variables, layers = self.variables(), self.paths()
-        for path in paths:
-            node, name = path.rsplit("/", 1)
-            rng = np.random.default_rng([seed, *path.encode()])
-            variables[path].assign(layers[node].initial(name, rng))
 
     def class_columns(self) -> dict:
         """{path of a variable that has columns for every class: ClassColumns}."""
@@ -174,40 +93,6 @@ class Detector:
     def files(self) -> dict:
         """{name: text} of what its model directory holds beside config, label map and checkpoint."""
         return {}
-
-    def freeze_batch_norm(self, frozen: bool = True) -> None:
-        """Sets whether batch norms use their moving statistics (always so outside of training)."""
-        for layer in self.nodes.values():
-            if hasattr(layer, "frozen"):
-                layer.frozen = frozen
-        self._graphs.clear()
-
-    @contextmanager
-    def as_at_inference(self):
-        """Batch norms use their moving statistics inside the `with` block, whatever they do in training."""
-        unfrozen = [layer for layer in self.paths().values() if not getattr(layer, "frozen", True)]
-        if not unfrozen:
-            yield
-            return
-        self.freeze_batch_norm(True)
-        try:
-            yield
-        finally:
-            self._graphs.clear()
-            for layer in unfrozen:
-                layer.frozen = False
-
-    def regularization_loss(self):
-        """The sum of the L2 penalties that the config asks for, a scalar."""
-        terms = [layer.l2_term() for layer in self.paths().values() if getattr(layer, "l2_count", 0)]
-        return tf.add_n(terms) if terms else tf.zeros([])
-
-    def run(self, state: dict, start: int = 0, stop: int | None = None) -> dict:
-        """Runs the stages start..stop over a state."""
-        truth = {name: value for name, value in state.items() if name.startswith(TRUTH)}
-        for stage in self.stages[start:stop]:
-            state = stage.run(state) | truth
-        return state
 
     # The four verbs
 
@@ -269,10 +154,6 @@ class Detector:
             truth["keypoints"] = tf.reshape(self.in_padding(flat, true_shapes), shape)[..., :2]
         return {f"{TRUTH}{name}": value for name, value in truth.items()}
 
-    def losses(self, state: dict) -> dict:
-        """`loss` of the state after the last stage, or of predictions with the truth among them."""
-        raise NotImplementedError
-
     def postprocess(self, predictions: dict, true_shapes=None, threshold: float = 0.0) -> list[Found]:
         """What is found in each image.
 
@@ -281,19 +162,15 @@ class Detector:
         """
         raise NotImplementedError
 
-    # Training from a seam
+    # Training
+
+    def batch(self, views: list) -> tuple:
+        inputs, true_shapes = self.preprocess([view.image for view in views])
+        return inputs, true_shapes, {name: tf.constant(value) for name, value in batches.groundtruth(views).items()}
 
     def training_state(self, inputs, true_shapes, groundtruth: dict) -> dict:
         """The state that training starts from; arguments as for `predict` and `loss`."""
         return {"x": inputs} | self._truth(groundtruth, true_shapes)
-
-    def record(self, state: dict, stage: int) -> dict:
-        """What the loss still needs of a state once the stages before `stage` have run: tensors [B, ...]."""
-        return state
-
-    def record_loss(self, record: dict, stage: int) -> dict:
-        """The loss of a record from its seam on; equal to that of the whole network."""
-        return self.losses(self.run(record, stage))
 
     # Convenience
 

@@ -17,13 +17,14 @@ from detkit.detection.backbones.common import number_layers
 from detkit.detection.backbones.inception_resnet import inception_resnet_v2
 from detkit.detection.backbones.mobilenet import faster_rcnn_mobilenet_v2
 from detkit.detection.backbones.resnet import faster_rcnn_resnet
-from detkit.detection.detector import TRUTH, Detector, Stage, truth_of
+from detkit.detection.detector import Detector
 from detkit.detection.feature_extractors import IMAGENET_MEAN
 from detkit.detection.heads.dense import DenseHead
 from detkit.detection.postprocessing import SCORE_CONVERTERS, suppress
 from detkit.detection.proposals import CODE_SCALES, RegionProposalNetwork, propose
 from detkit.detection.region_losses import Truth
 from detkit.errors import ConfigError
+from detkit.networks.network import TRUTH, Stage, truth_of
 
 
 class Extractor(NamedTuple):
@@ -62,6 +63,7 @@ class FasterRCNN(Detector):
     """A Faster R-CNN built from its typed pipeline config; its variables are not initialised yet."""
 
     normalizes_padding = True
+    loss_only = ("rpn_",)
 
     def __init__(self, config, classes, label_ids=None, name="faster_rcnn"):
         super().__init__(config, classes, label_ids, name)

@@ -12,8 +12,9 @@ from detkit.checkpoint import reader, surgery, writer
 from detkit.data import labelmap
 from detkit.detection import borrow, mask_rcnn, pose
 from detkit.detection.build import build
-from detkit.detection.detector import VARIABLES, Detector
+from detkit.detection.detector import Detector
 from detkit.io import atomic_write
+from detkit.networks.network import VARIABLES
 from detkit.pipeline import od_config
 from detkit.zoo.source import ModelSource, locate
 

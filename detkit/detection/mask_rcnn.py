@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from detkit.detection import crops, region_losses
 from detkit.detection.backbones.common import chain
-from detkit.detection.detector import TRUTH, ClassColumns, Found, Stage, truth_of
+from detkit.detection.detector import ClassColumns, Found
 from detkit.detection.faster_rcnn import TYPES, FasterRCNN
 from detkit.detection.heads import mask
 from detkit.detection.region_losses import Truth
 from detkit.errors import ConfigError
+from detkit.networks.network import TRUTH, Stage, truth_of
 from detkit.pipeline import od_config
 
 HEAD = "second_stage_box_predictor.mask_rcnn_box_predictor"

@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from detkit.detection import anchors, box_coder, feature_extractors, losses, ssd_support, targets
 from detkit.detection.backbones.common import Block
-from detkit.detection.detector import TRUTH, ClassColumns, Detector, Stage, truth_of
+from detkit.detection.detector import ClassColumns, Detector
 from detkit.detection.heads.convolutional import ConvolutionalHead
 from detkit.detection.heads.weight_shared import WeightSharedHead
 from detkit.detection.postprocessing import SCORE_CONVERTERS, suppress
+from detkit.networks.network import TRUTH, Stage, truth_of
 
 TYPES = feature_extractors.TYPES
 

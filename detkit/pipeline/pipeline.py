@@ -10,9 +10,11 @@ from pathlib import Path, PureWindowsPath
 
 from detkit.errors import ConfigError
 from detkit.pipeline import od_config, od_steps, yaml_format
+from detkit.pipeline.fields import nearest
 from detkit.pipeline.od_config import PipelineConfig
 from detkit.pipeline.options import describe, from_mapping, spec_at, to_mapping
 from detkit.pipeline.settings import Augment, DataConfig, ModelConfig, Pipeline, TrainConfig, TuneRule
+from detkit.pipeline.transfer import PIPELINES
 
 __all__ = [
     "Augment",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 _OD_CONFIG = re.compile(r"^\s*(model|train_config|train_input_reader|eval_config)\s*:?\s*[{<]", re.MULTILINE)
+_KINDS = {"detection": Pipeline} | PIPELINES
 _PLACEHOLDER = "PATH_TO_BE"  # in the zoo's configs
 
 
@@ -89,13 +92,24 @@ def to_yaml(pipeline: Pipeline) -> str:
 def _located(values, places: Mapping[str, str], path: str) -> Pipeline:
     """The checked pipeline; an error gets the place of the value, or of what holds it."""
     try:
-        return from_mapping(Pipeline, values)
+        return from_mapping(_kind(values), values)
     except ConfigError as error:
         key = error.where or ""
         while key and key not in places:
             key = key.rpartition(".")[0]
         where = places.get(key, path)
         raise ConfigError(error.what, where=where, got=error.got, expected=error.expected, fix=error.fix) from None
+
+
+def _kind(values) -> type:
+    """The dataclass of the pipeline's task."""
+    task = values.get("task", "detection") if isinstance(values, dict) else "detection"
+    if not isinstance(task, str) or task not in _KINDS:
+        expected = f"one of {', '.join(_KINDS)}"
+        raise ConfigError(
+            "There is no such task.", where="task", got=repr(task), expected=expected, fix=nearest(task, _KINDS)
+        )
+    return _KINDS[task]
 
 
 def _resolve(values, folder: Path) -> None:
@@ -106,11 +120,11 @@ def _resolve(values, folder: Path) -> None:
         values["model"] = ModelConfig.expand(values["model"])
     for section, names in {
         "data": ("train", "val", "test", "images", "label_map"),
-        "model": ("name", "checkpoint", "backbone"),
+        "model": ("name", "checkpoint", "backbone", "weights"),
     }.items():
         options = values.get(section)
         for name in set(names) & set(options) if isinstance(options, dict) else ():
-            options[name] = _in_folder(options[name], folder, name in ("name", "backbone"))
+            options[name] = _in_folder(options[name], folder, name in ("name", "backbone", "weights"))
 
 
 def _in_folder(value, folder: Path, is_model: bool):
@@ -127,29 +141,31 @@ def _override(values: dict, places: dict[str, str], override: str) -> None:
     if not equals or not all(path.split(".")):
         raise ConfigError("This is no override.", where=where, expected="KEY=VALUE, as train.steps=300")
     *parents, name = path.split(".")
+    kind = _kind(values)
     for depth, parent in enumerate(parents, 1):
         above = ".".join(parents[:depth])
-        spec = spec_at(Pipeline, above)
+        spec = spec_at(kind, above)
         # What was not written stands at its default: one option of the usual augmentation can be changed alone.
-        child = values[parent] if parent in values else _default(above)
+        child = values[parent] if parent in values else _default(kind, above)
+        child = to_mapping(child) if is_dataclass(child) else child
         child = spec.kind.expand(child) if spec and is_dataclass(spec.kind) else child
         if not isinstance(child, dict | None) or (spec and not is_dataclass(spec.kind)):
             raise ConfigError(f"{above} has no keys below it.", where=where, got=path)
         values[parent] = values = dict(child or {})
         places.setdefault(above, where)
-    values[name] = _override_value(path, text, where)
+    values[name] = _override_value(kind, path, text, where)
     for stale in [key for key in places if key.startswith((f"{path}.", f"{path}["))]:
         del places[stale]
     places[path] = where
 
 
-def _default(path: str):
+def _default(kind: type, path: str):
     """The default of an option that has a short form for several (augment: true), else None."""
-    return next((option.default for option in describe(Pipeline) if option.path == path), None)
+    return next((option.default for option in describe(kind) if option.path == path), None)
 
 
-def _override_value(path: str, text: str, where: str):
-    spec = spec_at(Pipeline, path)
+def _override_value(kind: type, path: str, text: str, where: str):
+    spec = spec_at(kind, path)
     is_path = spec is not None and (spec.metadata.get("path") or path == "model")
     if is_path and text.strip() not in ("", "~", "null"):
         return text  # whatever it looks like to YAML

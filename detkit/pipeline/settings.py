@@ -22,6 +22,7 @@ __all__ = [
     "ModelConfig",
     "Pipeline",
     "TrainConfig",
+    "Training",
     "TuneRule",
 ]
 
@@ -75,7 +76,7 @@ def _optional_name(value, path: str) -> str | None:
     return None if value is None else _name(value, path)
 
 
-def _path(value, path: str) -> str | None:
+def full_path(value, path: str) -> str | None:
     """An absolute path, for a pipeline to mean the same wherever it is written to; a URL stays as it is."""
     if value is None:
         return None
@@ -89,8 +90,9 @@ _NAME = "the name of a model in the zoo, or the path of a model"
 _TUNE = f"one of {', '.join(TUNE)}, or a list of rules {{pattern: REGULAR_EXPRESSION, multiplier: NUMBER}}"
 
 
-def _file(help: str):
-    return option(None, path=True, convert=_path, expects="a path", help=help)
+def file_option(help: str):
+    """A field that holds a path or nothing."""
+    return option(None, path=True, convert=full_path, expects="a path", help=help)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class ModelConfig(Options):
         expects=_NAME,
         help="A zoo name, a model's directory or pipeline.config.",
     )
-    checkpoint: str | None = _file("The checkpoint to restore, if it is not the one of the model's directory.")
+    checkpoint: str | None = file_option("The checkpoint to restore, if it is not the one of the model's directory.")
     backbone: str | None = option(
         None,
         path=True,
@@ -132,28 +134,22 @@ class DataConfig(Options):
 
     PATH: ClassVar[str] = "data"
 
-    train: str | None = _file("The training set.")
-    val: str | None = _file("The validation set, for early stopping and the best checkpoint.")
-    test: str | None = _file("The test set, evaluated once after training.")
+    train: str | None = file_option("The training set.")
+    val: str | None = file_option("The validation set, for early stopping and the best checkpoint.")
+    test: str | None = file_option("The test set, evaluated once after training.")
     format: str | None = option(None, help="The format of the annotations; null: recognised.")
-    images: str | None = _file("The folder of the images; null: found from the annotations.")
-    label_map: str | None = _file("The label map of TFRecord files; null: the one beside them.")
+    images: str | None = file_option("The folder of the images; null: found from the annotations.")
+    label_map: str | None = file_option("The label map of TFRecord files; null: the one beside them.")
 
 
 @dataclass(frozen=True)
-class TrainConfig(Options):
-    """The fine-tuning."""
+class Training(Options):
+    """What the training of every task has in common."""
 
     PATH: ClassVar[str] = "train"
 
     steps: int = option(150, at_least=1, help="How many batches to train on.")
     batch_size: int = option(4, at_least=1, help="How many images are in a batch.")
-    tune: str | tuple[TuneRule, ...] = option(
-        "all",
-        convert=_tune,
-        expects=_TUNE,
-        help="What is trained: up to which part, or rules by variable name.",
-    )
     optimizer: str = choice("adam", "momentum", "adam", "adamw", help="The optimizer.")
     learning_rate: float = option(0.001, above=0, at_most=10, help="The highest learning rate.")
     schedule: str = choice("cosine", "constant", "cosine", help="The course of the learning rate.")
@@ -182,6 +178,18 @@ class TrainConfig(Options):
 
 
 @dataclass(frozen=True)
+class TrainConfig(Training):
+    """The fine-tuning of a detector."""
+
+    tune: str | tuple[TuneRule, ...] = option(
+        "all",
+        convert=_tune,
+        expects=_TUNE,
+        help="What is trained: up to which part, or rules by variable name.",
+    )
+
+
+@dataclass(frozen=True)
 class Pipeline(Options):
     """Everything that `detkit train` needs to know.
 
@@ -196,4 +204,4 @@ class Pipeline(Options):
     model: ModelConfig = option(ModelConfig())
     data: DataConfig = option(DataConfig())
     train: TrainConfig = option(TrainConfig())
-    output: str | None = _file("The directory of the run; null: runs/ and the name of the pipeline.")
+    output: str | None = file_option("The directory of the run; null: runs/ and the name of the pipeline.")

@@ -55,10 +55,8 @@ class Prefix:
 
     def records(self, views: list) -> dict:
         """The record of some views: tensors [B, ...]."""
-        inputs, true_shapes = self.detector.preprocess([view.image for view in views])
-        truth = {name: tf.constant(value) for name, value in batches.groundtruth(views).items()}
         run = self._run if self.seam else self._record
-        return run(inputs, true_shapes, truth)
+        return run(*self.detector.batch(views))
 
 
 def plan(settings, seam: int, photos: int) -> int:

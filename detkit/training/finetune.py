@@ -1,4 +1,4 @@
-"""Fine-tuning from beginning to end: surgery, training, evaluation, and the run directory."""
+"""Training from beginning to end: surgery, phases, evaluation, and the run directory."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from detkit import io
+from detkit import io, models
 from detkit.data import batches
 from detkit.data.dataset import Dataset
 from detkit.detection import load
-from detkit.detection.detector import Detector
 from detkit.errors import ConfigError
-from detkit.evaluation import coco
+from detkit.evaluation.measure import SHOWN, measure, numbers
+from detkit.training import phases
 from detkit.training.imprint import imprint
 from detkit.training.loop import Loop
 from detkit.training.optimization import Optimization
 from detkit.training.run_directory import RunDirectory
-from detkit.training.selection import choose
+from detkit.training.validation import Validation, results
 from detkit.zoo.source import locate
 
 
@@ -26,26 +26,31 @@ class Run:
     """A finished run.
 
     Attributes:
-        detector: with the best validated weights, or the last ones.
+        model: with the best validated weights, or the last ones.
         history: a row a step.
         directory: the run directory.
         metrics: flat, as in metrics.json.
     """
 
-    detector: Detector
+    model: object
     history: list[dict]
     directory: Path
     metrics: dict
+
+    @property
+    def detector(self):
+        """The model, under the name that it has where it is a detector."""
+        return self.model
 
 
 def finetune(
     pipeline, train: Dataset, val: Dataset | None = None, test: Dataset | None = None, *,
     resume: bool = False, overwrite: bool = False, show_progress: bool | None = None,
 ) -> Run:  # fmt: skip
-    """Makes a detector for the classes of `train` as a pipeline says.
+    """Makes a model for the classes of `train` as a pipeline says.
 
     Args:
-        pipeline: a `detkit.pipeline.pipeline.Pipeline` with an output directory.
+        pipeline: a pipeline of `detkit.pipeline`, of any task, with an output directory.
         train, val, test: the data; `val` chooses the best weights, `test` is measured at the end.
         resume: go on with a run that was interrupted; overwrite: replace one.
 
@@ -55,61 +60,78 @@ def finetune(
     """
     started, settings = time.perf_counter(), pipeline.train
     directory = RunDirectory(pipeline.output)
-    source = locate(pipeline.model.name, pipeline.model.checkpoint)
     _check_classes(train)
+    network, text = _detector(pipeline, train) if pipeline.task == "detection" else _network(pipeline, train)
+    plan = phases.plan(network, settings)
+    train = train.with_classes(network.classes)
+    views = batches.Views(train, network.resized, settings.augment, settings.seed, network.wants)
+    if not directory.begin(pipeline, resume=resume, overwrite=overwrite):
+        directory.log("\n".join([text, *(phase.selection.text for phase in plan)]))
+    if pipeline.task == "detection" and pipeline.model.init == "imprint":
+        _imprint(pipeline, network, train)
+    writer, loop = _TensorBoard(directory.path / "tensorboard"), None
+    for phase in plan:
+        if loop is not None and loop.improved:
+            loop.use_best()
+        optimization = Optimization(network, phase.selection, phase.settings)
+        validate = val and Validation(network, val, phase.selection.seam, settings.cache_mb)
+        options = {"phase": phase.name, "before": loop}
+        loop = Loop(optimization, views, phase.settings, directory, validate, writer.write, show_progress, **options)
+        loop.run()
+    writer.close()
+    return _finish(network, loop, directory, val, test, started)
+
+
+def _detector(pipeline, train: Dataset) -> tuple:
+    """A detector for the classes of the data, and the surgery's report as text."""
+    source = locate(pipeline.model.name, pipeline.model.checkpoint)
     detector, report = load.transplant(
         source,
         train.classes,
         init=pipeline.model.init,
         keep_classes=pipeline.model.keep_classes,
         reset=tuple(_part(name) for name in pipeline.model.reset),
-        seed=settings.seed,
+        seed=pipeline.train.seed,
         backbone=pipeline.model.backbone and locate(pipeline.model.backbone),
     )
-    selection = choose(detector, settings.tune)
-    train = train.with_classes(detector.classes)
-    views = batches.Views(train, detector.resized, settings.augment, settings.seed, detector.wants)
-    if not directory.begin(pipeline, resume=resume, overwrite=overwrite):
-        directory.log(f"{report.text()}\n{selection.text}")
-    if pipeline.model.init == "imprint" and detector.classes != source.classes:
+    return detector, report.text()
+
+
+def _network(pipeline, train: Dataset) -> tuple:
+    network = models.build(pipeline.task, pipeline.model, train.classes, pipeline.train.seed)
+    return network, network.weights_text
+
+
+def _imprint(pipeline, detector, train: Dataset) -> None:
+    source = locate(pipeline.model.name, pipeline.model.checkpoint)
+    if detector.classes != source.classes:
         known = source.classes if pipeline.model.keep_classes else ()
         new = [name for name in detector.classes if name not in known]
         imprint(detector, batches.Views(train, detector.resized), new)
-    optimization = Optimization(detector, selection, settings)
-    writer = _TensorBoard(directory.path / "tensorboard")
-    validate = (lambda: _measure(detector, val)) if val is not None else None
-    loop = Loop(optimization, views, settings, directory, validate, writer.write, show_progress)
-    loop.run()
-    writer.close()
-    return _finish(detector, loop, directory, val, test, started)
 
 
-def _finish(detector, loop, directory, val, test, started) -> Run:
+def _finish(network, loop, directory, val, test, started) -> Run:
     """Writes the model, the plots and the numbers."""
-    detector.freeze_batch_norm(True)
+    network.freeze_batch_norm(True)
     if loop.improved:
-        load.save_checkpoint(detector, directory.path / "checkpoint_last")
+        models.save_checkpoint(network, directory.path / "checkpoint_last")
         loop.use_best()
-    load.save(detector, directory.path)
+    models.save(network, directory.path)
     last = loop.history[-1]
     metrics = {"steps": int(last["step"]), "loss": last["loss"]}
     if loop.improved:
-        metrics |= {"best_step": loop.facts["best_step"], "val_AP": loop.facts["best_AP"]}
+        chosen = SHOWN[network.task][0]
+        metrics |= {"best_step": loop.facts["best_step"], f"val_{chosen}": loop.facts["best"]}
     measured = test if test is not None else val
     if measured is not None:
-        found = _measure(detector, measured)
-        metrics |= dict(found)
-        for name, numbers in found.per_class.items():
-            metrics |= {f"{key}/{name}": value for key, value in numbers.items() if key.endswith("AP")}
-        _plot_precision(found, directory)
+        found = measure(network, measured, results(network, measured))
+        metrics |= numbers(network.task, found)
+        if network.task == "detection":
+            _plot_precision(found, directory)
     metrics["seconds"] = round(time.perf_counter() - started, 1)
     io.write_json(directory.path / "metrics.json", metrics)
     _plot_training(directory)
-    return Run(detector, loop.history, directory.path, metrics)
-
-
-def _measure(detector, dataset: Dataset):
-    return coco.evaluate_all(dataset, list(detector.detect_stream(example.pixels() for example in dataset)))
+    return Run(network, loop.history, directory.path, metrics)
 
 
 def _plot_precision(metrics, directory: RunDirectory) -> None:

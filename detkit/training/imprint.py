@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from detkit.data import batches
-from detkit.detection.detector import truth_of
 from detkit.errors import ConfigError
+from detkit.networks.network import truth_of
 
 BACKGROUND_ANCHORS = 512  # drawn from every photo
 

@@ -27,8 +27,10 @@ class Loop:
         optimization: of the detector; views: of the training photos.
         settings: a `detkit.pipeline.settings.TrainConfig`.
         directory: where state and history go.
-        validate: () -> {"AP": ..., ...} of the detector as it is, or None.
+        validate: () -> {name: number} of the model as it is, or None; the first number chooses the best weights.
         report: called with every row of the history.
+        phase: the name of this part of a run that has several.
+        before: the loop of the part before this one, which has ended.
     """
 
     def __init__(
@@ -40,12 +42,18 @@ class Loop:
         validate: Callable | None = None,
         report: Callable | None = None,
         show: bool | None = None,
+        phase: str = "",
+        before: Loop | None = None,
     ):
         self.optimization, self.views, self.settings = optimization, views, settings
         self.directory, self.validate, self.report, self.show = directory, validate, report, show
-        self.history: list[dict] = []
+        self.phase, self._first = phase, before.last_step if before else 0
+        self.history: list[dict] = list(before.history) if before else []
         self.best: dict[str, np.ndarray] = {}
-        self.facts = {"step": 0, "best_AP": -1.0, "best_step": 0, "waited": 0, "stopped": False}
+        self.facts = {"step": 0, "best": -1.0, "best_step": 0, "waited": 0, "stopped": False}
+        if before is not None and before.improved:
+            self.facts |= {name: before.facts[name] for name in ("best", "best_step")}
+            self.best = self._weights()
         # A resumed run must have the same data.
         self.facts |= {"classes": list(views.dataset.classes), "photos": len(views)}
 
@@ -54,8 +62,13 @@ class Loop:
         """Whether validation found a best state."""
         return bool(self.best)
 
+    @property
+    def last_step(self) -> int:
+        """The last step that was taken, counted over all phases."""
+        return self._first + self.facts["step"]
+
     def run(self) -> None:
-        """Trains to the end; afterwards the detector has its last weights (their moving average, where asked for)."""
+        """Trains to the end; afterwards the model has its last weights (their moving average, where asked for)."""
         self._resume()
         settings, start = self.settings, self.facts["step"]
         if start < settings.steps and not self.facts["stopped"]:
@@ -91,12 +104,15 @@ class Loop:
         """What the compiled step takes, for each step."""
 
         def drawn(step):
-            return batches.draw(len(self.views), self.settings.batch_size, step, self.settings.seed)
+            return self._draw(step)
 
         if cache is not None:
             return (cache.rows(drawn(step)) for step in steps)
         # Frozen stages run in the thread that makes the batches only if there are any.
         return batches.prefetch(lambda step: prefix.records([self.views.view(*which) for which in drawn(step)]), steps)
+
+    def _draw(self, step: int) -> list[tuple[int, int]]:
+        return batches.draw(len(self.views), self.settings.batch_size, self._first + step, self.settings.seed)
 
     def _advance(self, record, cache) -> dict:
         """One step; returns what the progress bar shows."""
@@ -107,7 +123,8 @@ class Loop:
             results = self.optimization.step(record)
         else:
             results = self.optimization.cached_step(cache.records, record)
-        row = {"step": step + 1} | {name: float(value) for name, value in results.items()} | {"learning_rate": rate}
+        row = {"step": self._first + step + 1} | {name: float(value) for name, value in results.items()}
+        row["learning_rate"] = rate
         self._stop_if_not_finite(row)
         self.facts["step"] = step + 1
         self.history.append(row)
@@ -127,26 +144,29 @@ class Loop:
         self.optimization.swap_averages()
         with self.optimization.detector.as_at_inference():
             metrics = self.validate()
-        row |= {f"val_{name}": float(metrics[name]) for name in ("AP", "AP50")}
-        if metrics["AP"] > self.facts["best_AP"]:
-            self.facts |= {"best_AP": float(metrics["AP"]), "best_step": row["step"], "waited": 0}
-            self.best = {path: variable.numpy() for path, variable in self.optimization.moved.items()}
+        row |= {f"val_{name}": float(value) for name, value in metrics.items()}
+        value = float(next(iter(metrics.values())))
+        if value > self.facts["best"]:
+            self.facts |= {"best": value, "best_step": row["step"], "waited": 0}
+            self.best = self._weights()
         else:
             self.facts["waited"] += 1
         self.optimization.swap_averages()
         patience = self.settings.patience
         self.facts["stopped"] = patience is not None and self.facts["waited"] >= patience
 
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {path: variable.numpy() for path, variable in self.optimization.moved.items()}
+
     def use_best(self) -> None:
-        """Gives the detector the best validated weights."""
+        """Gives the model the best validated weights."""
         for path, value in self.best.items():
             self.optimization.moved[path].assign(value)
 
     def _stop_if_not_finite(self, row: dict) -> None:
         if np.isfinite(row["loss"]) and np.isfinite(row["gradient_norm"]):
             return
-        drawn = batches.draw(len(self.views), self.settings.batch_size, self.facts["step"], self.settings.seed)
-        names = dict.fromkeys(self.views.dataset[photo].label for photo, _ in drawn)
+        names = dict.fromkeys(self.views.dataset[photo].label for photo, _ in self._draw(self.facts["step"]))
         raise TrainingError(
             f"The loss is not finite at step {row['step']}.",
             where=", ".join(names),
@@ -158,10 +178,10 @@ class Loop:
 
     def _save(self) -> None:
         best = {f"best/{path}": value for path, value in self.best.items()}
-        self.directory.save_state(self.optimization.state() | best, self.facts, self.history)
+        self.directory.save_state(self.optimization.state() | best, self.facts, self.history, self.phase)
 
     def _resume(self) -> None:
-        saved = self.directory.load_state()
+        saved = self.directory.load_state(self.phase)
         if saved is None:
             return
         arrays, facts, self.history = saved
@@ -178,4 +198,4 @@ class Loop:
         self.facts = facts
         self.best = {name[5:]: value for name, value in arrays.items() if name.startswith("best/")}
         self.optimization.restore(arrays)
-        self.directory.log(f"resumed after step {self.facts['step']}")
+        self.directory.log(f"resumed after step {self.last_step}")

@@ -28,7 +28,7 @@ class Optimization:
             _Group(multiplier, [variables[path] for path in paths], settings) for multiplier, paths in selection.groups
         ]
         tuned = {path: variables[path] for path in selection.paths}
-        self.moved = tuned | _unfrozen_statistics(detector, tuned, settings.freeze_batch_norm)
+        self.moved = tuned | _unfrozen_statistics(detector, tuned, settings)
         self.step = tf.function(self._step, autograph=False, reduce_retracing=True)
         self.cached_step = tf.function(self._cached_step, autograph=False, reduce_retracing=True)
 
@@ -132,14 +132,20 @@ def _optimizer(settings):
     return keras.optimizers.Adam(rate)
 
 
-def _unfrozen_statistics(detector, tuned: dict, frozen: bool) -> dict:
+def _unfrozen_statistics(detector, tuned: dict, settings) -> dict:
     """The moving statistics of the tuned norms, which then use each batch's own; none where norms are frozen."""
     detector.freeze_batch_norm(True)
-    if frozen:
+    if settings.freeze_batch_norm:
         return {}
     layers, variables, moved = detector.paths(), detector.variables(), {}
-    for path in {path.rsplit("/", 1)[0] for path in tuned}:
-        if hasattr(layers[path], "frozen"):
+    kept = {id(layer) for layer in detector.parts["backbone"]} if _keeps_backbone(detector, settings) else set()
+    for path in sorted({path.rsplit("/", 1)[0] for path in tuned}):
+        if hasattr(layers[path], "frozen") and id(layers[path]) not in kept:
             layers[path].frozen = False
             moved |= {f"{path}/{name}": variables[f"{path}/{name}"] for name in ("moving_mean", "moving_variance")}
     return moved
+
+
+def _keeps_backbone(detector, settings) -> bool:
+    """Whether the norms of the backbone keep their averages where those of the head don't."""
+    return settings.freeze_batch_norm is None and detector.pretrained

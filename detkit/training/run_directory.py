@@ -23,7 +23,10 @@ class RunDirectory:
 
     def __init__(self, path):
         self.path = Path(path)
-        self.state_file = self.path / "training" / "state.npz"
+
+    def state_file(self, phase: str = "") -> Path:
+        """Where the training state is; each phase of a run that has several has its own."""
+        return self.path / "training" / (f"state_{phase}.npz" if phase else "state.npz")
 
     def begin(self, pipeline, *, resume: bool, overwrite: bool) -> bool:
         """Makes the directory and writes the pipeline, or checks that a resumed run is the same one; whether it is.
@@ -44,7 +47,7 @@ class RunDirectory:
                 fix="Go on with it (--resume), replace it (--overwrite), or choose another (--output DIR).",
             )
         io.make_directory(self.path / "training")
-        if recorded.is_file() or self.state_file.is_file():
+        if recorded.is_file() or any((self.path / "training").iterdir()):
             self._clear()
         with io.atomic_write(recorded) as file:
             file.write(text)
@@ -70,32 +73,34 @@ class RunDirectory:
             (self.path / name).unlink(missing_ok=True)
         io.make_directory(self.path / "training")
 
-    def save_state(self, arrays: dict, facts: dict, history: list[dict]) -> None:
+    def save_state(self, arrays: dict, facts: dict, history: list[dict], phase: str = "") -> None:
         """Writes all that a resumed run needs; an older state stays whole until the new one is."""
+        path = self.state_file(phase)
         table = {f"history/{name}": np.array([row.get(name, np.nan) for row in history], np.float64)
                  for name in _columns(history)}  # fmt: skip
         try:
-            with io.atomic_write(self.state_file, "wb") as file:
+            with io.atomic_write(path, "wb") as file:
                 np.savez(file, **arrays, **table, facts=np.array(json.dumps(facts)))
         except ConfigError as error:
             raise CheckpointError(
                 "The training state can't be written; the last one is untouched.",
-                where=self.state_file,
+                where=path,
                 got=error.got,
                 fix=f"{error.fix} Then go on with --resume.",
             ) from None
         self.write_history(history)
 
-    def load_state(self) -> tuple[dict, dict, list[dict]] | None:
+    def load_state(self, phase: str = "") -> tuple[dict, dict, list[dict]] | None:
         """(arrays, facts, history), or None if nothing was saved yet."""
-        if not self.state_file.is_file():
+        path = self.state_file(phase)
+        if not path.is_file():
             return None
         try:
-            arrays = io.read_arrays(self.state_file)
+            arrays = io.read_arrays(path)
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 "The training state can't be read.",
-                where=self.state_file,
+                where=path,
                 got=error,
                 fix="Start again with --overwrite.",
             ) from None
@@ -125,7 +130,8 @@ def _columns(history: list[dict]) -> list[str]:
 def _settings(text: str, path: Path) -> dict:
     """{dotted name: value} of the options in a pipeline's text that decide the weights."""
     options = pipelines.to_mapping(pipelines.parse(text, path))
-    options["model"] |= {name: Path(options["model"][name] or "").name for name in ("name", "checkpoint")}
+    places = {"name", "checkpoint", "weights"} & set(options["model"])
+    options["model"] |= {name: Path(options["model"][name] or "").name for name in places}
     for name in ("checkpoint_every", "cache_mb"):
         del options["train"][name]
     return {f"{section}.{name}": value for section in ("model", "train") for name, value in options[section].items()}

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 from detkit.checkpoint.surgery import select
-from detkit.detection.detector import TUNE
 from detkit.errors import ConfigError
 
 
@@ -30,7 +29,10 @@ class Selection:
 
 
 def choose(detector, tune) -> Selection:
-    """The selection for a word of TUNE, or for rules with `pattern` and `multiplier`; the last that matches counts.
+    """The selection for a word of `Network.tunable`, or for rules; of these the last that matches counts.
+
+    Args:
+        tune: the word, or rules with `pattern` and `multiplier`.
 
     Raises:
         ConfigError: if a rule matches nothing.
@@ -42,7 +44,7 @@ def choose(detector, tune) -> Selection:
         if variables[path].trainable and id(layers[path.rsplit("/", 1)[0]]) in used
     }
     if isinstance(tune, str):
-        rules = [(part, 1.0) for part in TUNE[tune] if part in parts.values()]
+        rules = [(part, 1.0) for part in detector.tunable[tune] if part in parts.values()]
     else:
         rules = [(rule.pattern, rule.multiplier) for rule in tune]
     multipliers, lines = {}, []
@@ -52,6 +54,18 @@ def choose(detector, tune) -> Selection:
         lines.append(
             f"tune {rule} x{multiplier:g}: {len(matched)} variables, {_parameters(detector, matched):,} parameters"
         )
+    return of_multipliers(detector, multipliers, lines)
+
+
+def of_multipliers(detector, multipliers: dict[str, float], lines: list[str]) -> Selection:
+    """The selection of variables by path, each with a factor of the learning rate; 0 freezes.
+
+    Args:
+        lines: what is to be said of it.
+
+    Raises:
+        ConfigError: if nothing is left.
+    """
     chosen = {path: value for path, value in multipliers.items() if value > 0}
     if not chosen:
         raise ConfigError(
@@ -61,8 +75,8 @@ def choose(detector, tune) -> Selection:
         )
     groups = [(value, [p for p, v in chosen.items() if v == value]) for value in dict.fromkeys(chosen.values())]
     seam = _seam(detector, chosen)
-    lines.append(f"frozen: {seam} of {len(detector.stages)} stages; first tuned: {detector.stages[seam].name}")
-    return Selection(groups, seam, "\n".join(lines))
+    last = f"frozen: {seam} of {len(detector.stages)} stages; first tuned: {detector.stages[seam].name}"
+    return Selection(groups, seam, "\n".join([*lines, last]))
 
 
 def _used(detector) -> set[int]:

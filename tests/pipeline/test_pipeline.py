@@ -103,7 +103,7 @@ def test_arguments_are_checked_and_converted_like_keys():
         ("model: {name: ''}", "1:9", ["model.name"]),
         ("model: {reset: [heads]}", "1:9", ["a list of: one of backbone,"]),
         ("data: {train: 3}", "1:8", ["data.train", "a path or null"]),
-        ("task: segmentation", "1:1", ["one of detection"]),
+        ("task: segmentatoin", "1:1", ["one of detection, classification", "Did you mean segmentation?"]),
         ("a: 1\nb: 2\na: 3", "3:1", ["stands twice", "got: a"]),
         ("train: [", "1:9", ["This isn't YAML"]),
         ("train:\n\tsteps: 3", "2:1", ["This isn't YAML"]),

@@ -13,8 +13,8 @@ from small_photos import photo
 import detkit
 from detkit.data.dataset import Dataset
 from detkit.errors import ConfigError, DataError
-from detkit.training import finetune as module
 from detkit.training.loop import Loop
+from detkit.training.validation import Validation
 
 TRAIN = {
     "tune": "heads", "steps": 6, "batch_size": 2, "learning_rate": 0.02, "warmup_steps": 2, "validate_every": 2,
@@ -105,16 +105,12 @@ def test_the_same_seed_gives_the_same_weights(run, small_model, photos, tmp_path
 
 def test_validation_decides_which_weights_stay(small_model, photos, tmp_path, monkeypatch):
     aps, seen = iter((0.2, 0.6, 0.4)), []
-    real = module._measure
 
-    def measure(detector, dataset):
-        found = real(detector, dataset)
-        if len(seen) < 3:
-            seen.append(values(detector))
-            return {"AP": next(aps), "AP50": 0.5}
-        return found
+    def validate(validation):
+        seen.append(values(validation.network))
+        return {"AP": next(aps), "AP50": 0.5}
 
-    monkeypatch.setattr(module, "_measure", measure)
+    monkeypatch.setattr(Validation, "__call__", validate)
     run = finetune(small_model, photos, tmp_path / "run", val=photos)
     assert (run.metrics["best_step"], run.metrics["val_AP"]) == (4, 0.6)
     assert equal(values(run.detector), seen[1]) == []
@@ -186,17 +182,17 @@ UNFROZEN = {"tune": "towers", "freeze_batch_norm": False, "steps": 4, "checkpoin
 
 def test_unfrozen_batch_norm_moves_its_statistics(small_model, photos, tmp_path, monkeypatch):
     """Training moves them; validation in between does not."""
-    changed, real = [], module._measure
+    changed, real = [], Validation.__call__
 
-    def measure(detector, dataset):
-        before = values(detector)
-        found = real(detector, dataset)
-        changed.append(equal(before, values(detector)))
+    def validate(validation):
+        before = values(validation.network)
+        found = real(validation)
+        changed.append(equal(before, values(validation.network)))
         return found
 
-    monkeypatch.setattr(module, "_measure", measure)
+    monkeypatch.setattr(Validation, "__call__", validate)
     finetune(small_model, photos, tmp_path / "run", val=photos, **(UNFROZEN | {"steps": 2}))
-    assert len(changed) == 2 and changed == [[]] * 2
+    assert changed == [[]]
     last = detkit.load(tmp_path / "run", checkpoint=tmp_path / "run" / "checkpoint_last")
     before, after, parts = values(detkit.load(small_model)), values(last), last.part_of()
     for path in after:

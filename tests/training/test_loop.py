@@ -127,7 +127,7 @@ def test_validation_and_the_best_weights(tmp_path):
     assert [row["step"] for row in loop.history if "val_AP" in row] == [2, 4, 6]
     assert [row["val_AP"] for row in loop.history if "val_AP" in row] == [0.1, 0.5, 0.3]
     assert loop.improved
-    assert (loop.facts["best_AP"], loop.facts["best_step"]) == (0.5, 4)
+    assert (loop.facts["best"], loop.facts["best_step"]) == (0.5, 4)
     assert not same(weights(loop), validation.seen[1])
     loop.use_best()
     assert same(weights(loop), validation.seen[1])

@@ -14,7 +14,7 @@ from detkit.pipeline.pipeline import Pipeline
 from detkit.training.run_directory import RunDirectory
 
 ARRAYS = {"weights/a/kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "group/0/1": np.int64(7)}
-FACTS = {"step": 2, "best_AP": -1.0, "best_step": 0, "waited": 0, "stopped": False}
+FACTS = {"step": 2, "best": -1.0, "best_step": 0, "waited": 0, "stopped": False}
 ROW = {"localization": 0.1, "classification": 0.2, "learning_rate": 1e-3, "gradient_norm": 1.0}
 HISTORY = [{"step": 1, "loss": 0.1 + 0.2, **ROW}, {"step": 2, "loss": 1 / 3, **ROW, "val_AP": 0.5}]
 TRAIN = {"steps": 10, "learning_rate": 0.001}
@@ -124,26 +124,26 @@ def test_a_damaged_state_is_named(tmp_path, share):
 
     directory = begun(tmp_path)
     directory.save_state(ARRAYS, FACTS, HISTORY)
-    data = directory.state_file.read_bytes()
-    directory.state_file.write_bytes(data[: int(share * len(data))])
+    data = directory.state_file().read_bytes()
+    directory.state_file().write_bytes(data[: int(share * len(data))])
     with pytest.raises(CheckpointError) as error:
         directory.load_state()
     assert "The training state can't be read." in str(error.value)
-    assert str(directory.state_file) in str(error.value) and "--overwrite" in str(error.value)
+    assert str(directory.state_file()) in str(error.value) and "--overwrite" in str(error.value)
     del error
     gc.collect()
 
 
 def test_an_empty_state_is_named(tmp_path):
     directory = begun(tmp_path)
-    directory.state_file.write_bytes(b"")
+    directory.state_file().write_bytes(b"")
     with pytest.raises(CheckpointError):
         directory.load_state()
 
 
 def test_no_pickle_is_read(tmp_path):
     directory = begun(tmp_path)
-    np.savez(directory.state_file, facts=np.array([{"step": 1}], dtype=object))
+    np.savez(directory.state_file(), facts=np.array([{"step": 1}], dtype=object))
     with pytest.raises(CheckpointError, match="can't be read"):
         directory.load_state()
 
@@ -156,7 +156,7 @@ directory = RunDirectory(sys.argv[1])
 if sys.argv[2] == "killed":
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-facts = {"step": 4, "best_AP": -1.0, "best_step": 0, "waited": 0, "stopped": False}
+facts = {"step": 4, "best": -1.0, "best_step": 0, "waited": 0, "stopped": False}
 directory.save_state({"weights/a/kernel": np.ones(1_000_000, np.float32)}, facts, [])
 """
 
@@ -179,7 +179,7 @@ def test_a_write_cut_short_leaves_the_last_good_state(tmp_path, ending):
     assert np.array_equal(arrays["weights/a/kernel"], ARRAYS["weights/a/kernel"])
     if ending == "failed":
         assert "ConfigError" in done.stderr or "CheckpointError" in done.stderr
-        assert [path.name for path in directory.state_file.parent.iterdir()] == ["state.npz"]
+        assert [path.name for path in directory.state_file().parent.iterdir()] == ["state.npz"]
 
 
 def test_a_full_disk_says_how_to_go_on(tmp_path):

@@ -51,11 +51,11 @@ class ToyDetector:
     def as_at_inference(self):
         return nullcontext()
 
-    def preprocess(self, images):
+    def batch(self, views):
         import tensorflow as tf
 
-        inputs = np.stack(images).astype(np.float32) / 255
-        return tf.constant(inputs), tf.constant([image.shape for image in images])
+        inputs = np.stack([view.image for view in views]).astype(np.float32) / 255
+        return tf.constant(inputs), tf.constant([view.image.shape for view in views]), {}
 
     def training_state(self, inputs, true_shapes, groundtruth):
         return {"x": inputs}

@@ -1,0 +1,1 @@
+"""What models of every task are made of: stages, parts, variables with names."""
