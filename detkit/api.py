@@ -6,6 +6,7 @@ TensorFlow is imported by the functions that need it, not with this module.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from detkit import data as datasets
@@ -32,7 +33,9 @@ def load(model, checkpoint=None):
     """
     from detkit import models
 
-    return models.load(model, checkpoint)
+    loaded = models.load(model, checkpoint)
+    loaded.reload = partial(models.load, model, checkpoint)  # for other processes to have it too
+    return loaded
 
 
 def finetune(
@@ -102,7 +105,7 @@ def _dataset(source, settings=None) -> Dataset | None:
 
 
 def evaluate(detector, data, *, results=None, score: float = 0.0, show_progress=None):
-    """The COCO numbers of a detector on a dataset.
+    """The COCO numbers of a detector on a dataset; of a model for another task the numbers of that task.
 
     Args:
         detector: of `load`, or a run's.
@@ -113,14 +116,18 @@ def evaluate(detector, data, *, results=None, score: float = 0.0, show_progress=
     Returns:
         Metrics, a mapping with "AP", "AP50", ... and `per_class`, `table()`, `to_json()`. Where detector and data have
         them, the numbers of masks are in it as "mask_AP", ..., and those of keypoints as "keypoint_AP", ...
+        Of another task one of the classes of detkit.evaluation, with `numbers`, `table()` and `to_json()`.
 
     Raises:
         DataError: if detector and data have no class in common.
     """
     from detkit.evaluation import coco
-    from detkit.reporting import detect_all
+    from detkit.evaluation.measure import measure
+    from detkit.reporting import detect_all, look_at_all
 
     dataset = _dataset(data)
+    if getattr(detector, "task", "detection") != "detection":
+        return measure(detector, dataset, look_at_all(detector, dataset, show_progress))
     return coco.evaluate_all(dataset, detect_all(detector, dataset, results, score, show_progress))
 
 
@@ -132,9 +139,14 @@ def report(model, data, output="detkit-eval", **options):
 
 
 def predict(detector, sources, output=None, **options):
-    """Draws what a detector finds in images and videos; the options are those of `detkit.inference.predict.predict`."""
-    from detkit.inference.predict import predict
+    """Draws what a model finds in images and videos; the options are those of `detkit.inference.predict.predict`.
 
+    Of a classifier or a segmenter see `detkit.inference.pictures.predict`.
+    """
+    if getattr(detector, "task", "detection") in ("classification", "segmentation"):
+        from detkit.inference.pictures import predict
+    else:
+        from detkit.inference.predict import predict
     return predict(detector, sources, output, **options)
 
 
@@ -215,8 +227,14 @@ def _views(dataset: Dataset, augment, model, seed: int):
 
 def inspect(model, *, reset=(), classes=(), variables=False) -> str:
     """What a model or a checkpoint holds, and what a surgery on it would do, as text."""
+    from detkit import models
     from detkit.detection.inspect import inspect
+    from detkit.networks.inspect import inspect as inspect_network
 
+    if models.is_stored(model):
+        if reset or classes:
+            raise ConfigError("Surgeries are of detectors.", where=model, fix="Leave out --reset and --class.")
+        return inspect_network(models.load(model), variables)
     return inspect(model, reset=reset, classes=classes, variables=variables)
 
 

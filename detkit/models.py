@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from detkit.networks import storage
+from detkit.networks.storage import is_stored
+
+__all__ = ["build", "is_stored", "load", "save", "save_checkpoint"]
 
 
 def load(model, checkpoint=None):
@@ -12,7 +15,7 @@ def load(model, checkpoint=None):
 
     if baselines.is_baseline(model):
         return baselines.load(model)
-    if storage.is_stored(model):
+    if is_stored(model):
         return _stored(model, checkpoint)
     return load(model, checkpoint)
 

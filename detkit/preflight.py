@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from detkit import data as datasets
+from detkit import models
 from detkit.data.checks import INPUT_SIZE, check_all
 from detkit.data.formats import yolo_files
 from detkit.data.problems import Problem, problem_of
@@ -28,6 +29,8 @@ def check(target: Path, overrides=()) -> list[Problem]:
         return _pipeline(target, overrides)
     if (target / "pipeline.config").is_file():
         return _model(str(target))
+    if models.is_stored(target):
+        return _stored(target)
     return datasets.check(target)
 
 
@@ -67,11 +70,38 @@ def _pipeline(path: Path, overrides) -> list[Problem]:
             sets.append((name, datasets.read(source, plan.data.format, plan.data.images, **options)))
         except DetkitError as error:
             problems.append(problem_of(error))
+    if plan.task != "detection":
+        size = max(plan.model.size or [INPUT_SIZE])
+        return problems + check_all(sets, size) + _network(plan, dict(sets).get("train"))
     try:
         size = input_size(plan.model.name)
     except DetkitError:  # what is wrong with the model is told below
         size = INPUT_SIZE
     return problems + check_all(sets, size) + _model(plan.model.name, plan, dict(sets).get("train"))
+
+
+def _stored(directory: Path) -> list[Problem]:
+    """Whether a network can be loaded."""
+    try:
+        models.load(directory)
+    except DetkitError as error:
+        return [problem_of(error) if error.where else problem_of(error, file=str(directory))]
+    return []
+
+
+def _network(plan, train) -> list[Problem]:
+    """Whether the network of a pipeline can be built, and what would be trained."""
+    from detkit.training.phases import plan as plan_phases
+
+    if train is None or not train.classes:
+        return []
+    try:
+        network = models.build(plan.task, plan.model, train.classes)
+        phases = plan_phases(network, plan.train)
+    except DetkitError as error:
+        return [problem_of(error) if error.where else problem_of(error, file="model")]
+    text = "; ".join(line for phase in phases for line in phase.selection.text.splitlines())
+    return [Problem("info", "The model can be built.", file=plan.model.name, got=text)]
 
 
 def _model(name: str, plan=None, train=None) -> list[Problem]:

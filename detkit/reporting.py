@@ -13,10 +13,12 @@ from detkit.data.problems import refuse
 from detkit.detections import Detections
 from detkit.errors import ConfigError
 from detkit.evaluation import coco
+from detkit.evaluation.measure import measure
 from detkit.evaluation.metrics import Metrics
 from detkit.evaluation.report import write_report
 from detkit.evaluation.results import read_results
 from detkit.evaluation.summary import Summary, summarise
+from detkit.evaluation.task_report import write_task_report
 from detkit.evaluation.worst import worst_images
 from detkit.inference.sinks import coco_entries
 from detkit.io import make_directory, write_json
@@ -56,12 +58,15 @@ def report(
         title: the heading of the report.
 
     Returns:
-        The summary; the metrics alone, and no report, if boxes are not what was evaluated.
+        The summary; the metrics alone, and no report, if boxes are not what was evaluated; of a model for another task
+        than detection its metrics.
 
     Raises:
         DataError: if model and data have no class in common, or one of the files is not what it should be.
         ConfigError: if the directory can't be written.
     """
+    if getattr(model, "task", "detection") != "detection":
+        return _of_other_task(model, data, output, title, show_progress, against=against, results=results, score=score)
     _check(model, data, against, results)
     folder = make_directory(output)
     first = _evaluated(model, data, results, score, show_progress)
@@ -72,6 +77,26 @@ def report(
     write_json(folder / "metrics.json", summary.to_json())
     write_report(folder / "report.html", summary, worst_images(summary, first.dataset), title)
     return summary
+
+
+def _of_other_task(model, dataset: Dataset, output, title: str, show_progress, **options):
+    refused = [name for name, value in options.items() if value]
+    if refused:
+        fix = f"Leave out {', '.join(f'--{name}' for name in refused)}."
+        raise ConfigError("Only detectors are evaluated with this option.", got=model.task, fix=fix)
+    folder = make_directory(output)
+    dataset = dataset.with_classes(tuple(dict.fromkeys((*model.classes, *dataset.classes))))
+    results = list(look_at_all(model, dataset, show_progress))
+    metrics = measure(model, dataset, results)
+    write_json(folder / "metrics.json", metrics.to_json())
+    write_task_report(folder / "report.html", model, dataset, results, metrics, title)
+    return metrics
+
+
+def look_at_all(model, dataset: Dataset, show_progress=None):
+    """What a model for another task than detection says of each picture of a dataset."""
+    stream = model.stream(example.pixels() for example in dataset)
+    return progress(stream, total=len(dataset), description="evaluate", show=show_progress)
 
 
 def _check(model, data, against, results) -> None:

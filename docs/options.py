@@ -11,9 +11,9 @@ from detkit.pipeline.transfer import ClassificationModel, LocalizationModel, Seg
 PAGE = Path(__file__).with_suffix(".md")
 HEAD = """# Every option of a pipeline
 
-A pipeline is a YAML file with the keys `task`, `model`, `data`, `train` and `output`. Everything has a
-default but `data.train`. The options of `model` and `train` depend on the task. A path in the file is relative to the file's folder. On the command line,
-`--set KEY=VALUE` overrides any option, by the names below. In Python, `detkit.finetune` takes those of
+A pipeline is a YAML file with the keys `task`, `model`, `data`, `train` and `output`. Everything has a default but
+`data.train`. What `model` and `train` hold depends on the task. A path in the file is relative to the file's folder. On
+the command line, `--set KEY=VALUE` overrides any option, by the names below. In Python, `detkit.finetune` takes those of
 `train` as arguments. An unknown key is an error that names the nearest known one.
 """
 PARTS = {

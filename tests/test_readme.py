@@ -35,7 +35,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 IN_CI = (
     "python -m pip install --upgrade pip",
     "python -m pip install -c constraints.txt -e '.[test]'",
-    "pytest",
+    "pytest -n 2",
 )
 # Enough to see that training works.
 TINY = [f"--set=train.{option}" for option in ("steps=2", "batch_size=2", "views=1")]

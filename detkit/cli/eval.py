@@ -35,10 +35,11 @@ def eval(model, data, output, against, json_file, results, score) -> None:
 
     MODEL is a name of `detkit zoo list`, a model or run directory, the directory of a baseline, or a COCO results file.
     DATA is annotations in any format that detkit reads. Masks and keypoints are measured too where both have them.
+    Of a classifier, a localiser or a segmenter the numbers of its task are given.
     """
     from detkit import api
     from detkit.data import read
-    from detkit.evaluation.summary import Summary
+    from detkit.evaluation.metrics import Metrics
     from detkit.io import make_directory, write_json
 
     for path in filter(None, (json_file, results)):  # before the work is done
@@ -57,5 +58,5 @@ def eval(model, data, output, against, json_file, results, score) -> None:
     click.echo(summary.table())
     if json_file:
         write_json(json_file, summary.to_json())
-    written = [output / name for name in ["metrics.json"] + ["report.html"] * isinstance(summary, Summary)]
+    written = [output / name for name in ["metrics.json"] + ["report.html"] * (not isinstance(summary, Metrics))]
     click.echo("\nWritten: " + ", ".join(map(str, [*written, *filter(None, (json_file, results))])) + ".")

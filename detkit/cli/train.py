@@ -25,13 +25,14 @@ Examples:
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the run directory.")
 @click.option("--overwrite", is_flag=True, help="Replace a run that is in the run directory already.")
 def train(pipeline: Path, overrides: tuple[str, ...], output: Path | None, resume: bool, overwrite: bool) -> None:
-    """Train a detector as PIPELINE says.
+    """Train a model as PIPELINE says: a detector, or by its task a classifier, a localiser or a segmenter.
 
     PIPELINE is a YAML file with the keys task, model, data, train and output, or an OD API pipeline.config.
     The run directory that comes out is a model: `detkit predict RUN photo.jpg`.
     """
     from detkit import api
+    from detkit.text import aligned
 
     run = api.train(pipeline, overrides=overrides, output=output, resume=resume, overwrite=overwrite)
-    click.echo("\n".join(f"{name:<16}{value:.4g}" for name, value in run.metrics.items()))
-    click.echo(f"The detector is in {run.directory}. Try it:  detkit predict {run.directory} PHOTO")
+    click.echo(aligned([[name, f"{value:.4g}"] for name, value in run.metrics.items()]))
+    click.echo(f"The model is in {run.directory}. Try it:  detkit predict {run.directory} PHOTO")

@@ -22,6 +22,7 @@ _ON_WHITE = (6, 2, 3, 5, 0, 1, 13, 20, 16, 17)  # the palette's colours that sho
 _PANELS = {
     "loss": re.compile("loss|localization|classification|regularization"),
     "average precision and recall": re.compile("(^|[_/.])(AP|AP50|AP75|AR100)$"),
+    "validation": re.compile("^val_(accuracy|iou)$"),
     "learning rate": re.compile("learning_rate"),
 }
 
@@ -61,7 +62,8 @@ def training_curves(history: Sequence[Mapping] | str | Path, path: str | Path) -
     Args:
         history: rows, or a CSV file of rows, with a `step` (without it the rows are counted). Drawn are
             the columns with `loss`, `localization`, `classification`, `regularization` or `learning_rate`
-            in their names, and those ending in `AP`, `AP50`, `AP75` or `AR100`. Cells may be empty.
+            in their names, those ending in `AP`, `AP50`, `AP75` or `AR100`, and `val_accuracy` and `val_iou`. Cells may
+            be empty.
         path: the PNG file.
 
     Raises:

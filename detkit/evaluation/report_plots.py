@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from detkit.evaluation.errors import CAUSES
@@ -76,8 +78,16 @@ def causes(summary: Summary) -> bytes:
 
 def confusion(summary: Summary) -> bytes | None:
     """Which class was taken for which; None where there is no score to cut at, or more classes than can be read."""
-    matrix, names = summary.confusion, [*map(literal, summary.metrics.per_class), "nothing"]
-    if matrix is None or len(names) > _MOST_CLASSES:
+    if summary.confusion is None:
+        return None
+    title = f"Found as (columns), in truth (rows), score {summary.points[''].score:.2f} or more"
+    return matrix_plot(summary.confusion, [*summary.metrics.per_class, "nothing"], title)
+
+
+def matrix_plot(matrix: np.ndarray, names: Sequence[str], title: str) -> bytes | None:
+    """A confusion matrix, rows the truth; None for more classes than can be read."""
+    names = [*map(literal, names)]
+    if len(names) > _MOST_CLASSES:
         return None
     side = 2.2 + 0.45 * len(names)
     sheet, (axes,) = figure(1, width=max(side, 4), height=max(side, 3.6))
@@ -90,6 +100,5 @@ def confusion(summary: Summary) -> bytes | None:
     axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 4 else 0)
     axes.set_yticks(range(len(names)), names)
     axes.grid(visible=False)
-    title = f"Found as (columns), in truth (rows), score {summary.points[''].score:.2f} or more"
     axes.set_title(title, fontsize=9, wrap=True)
     return encoded(sheet)

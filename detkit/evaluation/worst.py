@@ -68,7 +68,7 @@ def _worst(summary: Summary, dataset: Dataset, image: int, index: int, right, wr
     rows = [np.flatnonzero(these & (matches.image == image)) for these in (right, wrong)]
     objects = np.flatnonzero(missed & (matches.truth_image == image))
     try:
-        picture = _drawn(summary, _sized(example.pixels()), example.size, *rows, objects)
+        picture = _drawn(summary, sized(example.pixels()), example.size, *rows, objects)
     except DetkitError:
         picture = None
     name = getattr(example.image, "name", example.label)
@@ -94,7 +94,8 @@ def _text(summary: Summary, n: int, classes) -> str:
     return f"{CAUSES[summary.errors.cause[n]]}: {classes[matches.class_id[n]]} {matches.score[n]:.2f}"
 
 
-def _sized(pixels: np.ndarray) -> np.ndarray:
+def sized(pixels: np.ndarray) -> np.ndarray:
+    """A picture at a size at which what is drawn on it can be read."""
     from PIL import Image
 
     scale = min(_LONGEST / max(pixels.shape[:2]), _GROWTH)

@@ -163,7 +163,7 @@ def test_eval_of_a_model(run, truth, recorded):
     recorded.replace("load", "the detector")
     recorded.replace("report", SimpleNamespace(table=lambda: "AP 0.5"))
     result = run("eval", "hands", truth, "--results", "found.json", "--score", "0.1", "-o", "here")
-    assert result.stdout == "AP 0.5\n\nWritten: here/metrics.json, found.json.\n"
+    assert result.stdout == "AP 0.5\n\nWritten: here/metrics.json, here/report.html, found.json.\n"
     name, (detector, dataset, output), options = recorded.calls[-1]
     assert (name, detector, dataset.classes, output) == ("report", "the detector", ("hand",), Path("here"))
     given = {name: options[name] for name in ("results", "score", "against")}
