@@ -92,4 +92,6 @@ def _parameters(detector, paths) -> int:
 def _seam(detector, chosen) -> int:
     layers = detector.paths()
     tuned = {id(layers[path.rsplit("/", 1)[0]]) for path in chosen}
-    return next(i for i, stage in enumerate(detector.stages) if any(id(layer) in tuned for layer in stage.layers))
+    seam = next(i for i, stage in enumerate(detector.stages) if any(id(layer) in tuned for layer in stage.layers))
+    # Stages without weights are no frozen part: their output would not be worth keeping.
+    return seam if any(stage.layers for stage in detector.stages[:seam]) else 0

@@ -52,7 +52,7 @@ def test_a_layer_that_does_not_exist():
 def test_a_backbone_without_weights_is_not_left_as_it_is(strategy):
     with pytest.raises(ConfigError, match="The backbone has no weights"):
         phases.plan(Colours(pretrained=False), TransferTraining(strategy=strategy))
-    assert phases.plan(Colours(pretrained=False), TransferTraining())[0].selection.seam == 1
+    assert phases.plan(Colours(pretrained=False), TransferTraining())[0].selection.seam == 0
 
 
 @pytest.fixture
