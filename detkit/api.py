@@ -1,4 +1,4 @@
-"""The story in one screen each: load, finetune, train, evaluate, predict, check, stats, show, inspect, demo.
+"""The story in one screen each: load, finetune, train, evaluate, predict, explain, check, stats, show, inspect, demo.
 
 TensorFlow is imported by the functions that need it, not with this module.
 """
@@ -15,13 +15,16 @@ from detkit.errors import ConfigError
 from detkit.pipeline import pipeline as pipelines
 
 
-def load(model, checkpoint=None):
+def load(model, checkpoint=None, config=None):
     """A model, ready to use: a detector, or what `train` made for another task.
 
     Args:
         model: a name of the zoo ("hands"), a directory with pipeline.config and a checkpoint (a run directory is
-            one, whatever its task), a pipeline.config, or the directory of a saved baseline.
+            one, whatever its task), a pipeline.config, the directory of a saved baseline, or a finished graph: a
+            SavedModel directory (or a .tar.gz or https address of one), a .tflite, .onnx or .keras file. Or
+            "garden:EXPERIMENT", one of Model Garden's (`detkit garden list`).
         checkpoint: another checkpoint than the directory's own.
+        config: of an experiment of Model Garden: a file with overrides, in its own YAML.
 
     Raises:
         ConfigError: if there is no such model, or detkit can't build its architecture.
@@ -33,13 +36,13 @@ def load(model, checkpoint=None):
     """
     from detkit import models
 
-    loaded = models.load(model, checkpoint)
-    loaded.reload = partial(models.load, model, checkpoint)  # for other processes to have it too
+    loaded = models.load(model, checkpoint, config)
+    loaded.reload = partial(models.load, model, checkpoint, config)  # for other processes to have it too
     return loaded
 
 
 def finetune(
-    model, data, val=None, test=None, *, output, init="prior", keep_classes=False,
+    model, data, val=None, test=None, *, output, checkpoint=None, config=None, init="prior", keep_classes=False,
     resume=False, overwrite=False, show_progress=None, **train,
 ):  # fmt: skip
     """Makes a detector for the classes of `data` out of a pretrained one.
@@ -48,6 +51,7 @@ def finetune(
         model: as for `load`.
         data, val, test: a Dataset or a path to read; `val` chooses the best weights, `test` is measured at the end.
         output: the run directory, itself a model directory.
+        checkpoint, config: as for `load`.
         init: "prior" or "imprint", how a new class head starts.
         keep_classes: go on detecting the classes that the model knows.
         resume, overwrite: what to do with a run that is there already.
@@ -59,9 +63,8 @@ def finetune(
     Raises:
         ConfigError, DataError, CheckpointError: for what is wrong, before anything is trained.
     """
-    pipeline = pipelines.Pipeline(
-        model={"name": str(model), "init": init, "keep_classes": keep_classes}, train=train, output=str(output)
-    )
+    options = {"checkpoint": checkpoint, "config": config, "init": init, "keep_classes": keep_classes}
+    pipeline = pipelines.Pipeline(model={"name": str(model)} | options, train=train, output=str(output))
     sets = [_dataset(each) for each in (data, val, test)]
     return _run(pipeline, sets, resume=resume, overwrite=overwrite, show_progress=show_progress)
 
@@ -150,6 +153,35 @@ def predict(detector, sources, output=None, **options):
     return predict(detector, sources, output, **options)
 
 
+def export(model, to, output=None, data=None, *, show_progress=None):
+    """Writes a model as a SavedModel, as TensorFlow Lite, ONNX or Keras file, and checks that each finds the same.
+
+    Args:
+        model: a detector, or as for `load`.
+        to: a name of `detkit.export.export.FORMATS` or several: "savedmodel", "keras", "tflite", "tflite-float16",
+            "tflite-dynamic", "tflite-int8", "onnx".
+        output: the file or directory of one format, the directory of several; by default the working directory.
+        data: a Dataset or a path to read: images for the check, and to fit int8 to.
+
+    Returns:
+        A `detkit.export.export.Report` of what was written, with `table()`.
+
+    Raises:
+        ConfigError: for what can't be exported or written, and if an export does not find what the model finds.
+    """
+    from detkit.export.export import export
+
+    detector = load(model) if isinstance(model, (str, Path)) else model
+    return export(detector, to, output, _dataset(data), show_progress)
+
+
+def explain(model, images, output=None, **options):
+    """Shows which parts of pictures a model's answers come from; see `detkit.explain.run.explain` for the options."""
+    from detkit.explain.run import explain
+
+    return explain(model, images, output, **options)
+
+
 def check(target, overrides=()):
     """Every problem of a dataset, a pipeline or a model, in one pass, before anything is run.
 
@@ -229,12 +261,16 @@ def inspect(model, *, reset=(), classes=(), variables=False) -> str:
     """What a model or a checkpoint holds, and what a surgery on it would do, as text."""
     from detkit import models
     from detkit.detection.inspect import inspect
+    from detkit.garden.names import is_garden
+    from detkit.hub import load as hub
     from detkit.networks.inspect import inspect as inspect_network
 
-    if models.is_stored(model):
+    if models.is_stored(model) or is_garden(model):
         if reset or classes:
             raise ConfigError("Surgeries are of detectors.", where=model, fix="Leave out --reset and --class.")
         return inspect_network(models.load(model), variables)
+    if hub.kind(model) is not None:
+        return hub.describe(model)
     return inspect(model, reset=reset, classes=classes, variables=variables)
 
 

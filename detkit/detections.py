@@ -25,6 +25,8 @@ class Detections:
         masks: float32 [N, h, w] of 0..1, each over its own box, the outermost samples on its borders; or None.
         keypoints: float32 [N, K, 2], normalised (y, x) of the image, or None.
         keypoint_scores: float32 [N, K]; where there are keypoints, 1 by default.
+        track_ids: int32 [N], the same number for the same object in every frame of a source, from 1; -1 for an object
+            that is not followed (yet); or None where nothing is followed.
 
     Raises:
         DataError: if the shapes disagree or a class id has no name.
@@ -39,6 +41,7 @@ class Detections:
     masks: np.ndarray | None = None
     keypoints: np.ndarray | None = None
     keypoint_scores: np.ndarray | None = None
+    track_ids: np.ndarray | None = None
 
     def __post_init__(self):
         fields = {"boxes": np.float32, "scores": np.float32, "class_ids": np.int32}
@@ -54,11 +57,11 @@ class Detections:
             )
         if self.keypoints is not None and self.keypoint_scores is None:
             object.__setattr__(self, "keypoint_scores", np.ones(np.shape(self.keypoints)[:2]))
-        for name, tail in (("masks", 2), ("keypoints", 2), ("keypoint_scores", 1)):
+        for name, tail in (("masks", 2), ("keypoints", 2), ("keypoint_scores", 1), ("track_ids", 0)):
             value = getattr(self, name)
             if value is None:
                 continue
-            object.__setattr__(self, name, np.asarray(value, np.float32))
+            object.__setattr__(self, name, np.asarray(value, np.float32 if tail else np.int32))
             if len(value) != n or np.ndim(value) != 1 + tail:
                 raise DataError(
                     f"The {name} of a Detections do not fit its boxes.",
@@ -79,7 +82,7 @@ class Detections:
 
     def __getitem__(self, index) -> Detections:
         """The detections that a slice, an index array or a boolean mask selects."""
-        columns = ("boxes", "scores", "class_ids", "masks", "keypoints", "keypoint_scores")
+        columns = ("boxes", "scores", "class_ids", "masks", "keypoints", "keypoint_scores", "track_ids")
         given = {name: getattr(self, name) for name in columns}
         return replace(self, **{name: value[index] for name, value in given.items() if value is not None})
 

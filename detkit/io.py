@@ -81,6 +81,28 @@ def atomic_write(path, mode: str = "w", sync: bool = True):
             os.unlink(temporary)
 
 
+@contextmanager
+def growing_file(path, mode: str = "w"):
+    """Open a file that others may read while it grows; otherwise as `atomic_write`, but it is kept on failure.
+
+    Args:
+        path: where the file is.
+        mode: "w" for text, "ab" for bytes behind those that are there.
+
+    Raises:
+        ConfigError: if the path can't be written, the disk is full, or the like.
+    """
+    path = Path(path)
+    make_directory(path.parent)
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n", "errors": "backslashreplace"}
+    try:
+        with open(path, mode, **text) as file:
+            yield file
+    except OSError as error:
+        ours = error.errno and error.filename in (None, str(path))
+        raise (_unwritable(path, error) if ours else error) from error
+
+
 def write_json(path, value, sync: bool = True) -> None:
     """Write a value as indented JSON, all at once; otherwise as `atomic_write`."""
     with atomic_write(path, sync=sync) as file:

@@ -61,3 +61,11 @@ def test_detections_without_masks_can_not_be_pasted():
         with pytest.raises(DataError, match="These detections have no masks.(.|\n)*mask_rcnn"):
             make()
     assert found(0).pasted().shape == (0, *SIZE) and found(0).rles() == []
+
+
+def test_track_ids_stay_with_their_detections():
+    detections = found(track_ids=[7, -1, 3])
+    assert detections.above(0.4).track_ids.tolist() == [7, -1] and detections[::-1].track_ids.tolist() == [3, -1, 7]
+    assert found().above(0.4).track_ids is None
+    with pytest.raises(DataError, match="The track_ids of a Detections do not fit its boxes"):
+        found(track_ids=[1, 2])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+from detkit.cli.options import GroupedCommand, given, options_of
+from detkit.inference.options import CLASSES
+
 EXAMPLES = """
 \b
 Examples:
@@ -13,10 +16,17 @@ Examples:
   detkit predict hands walk.mp4 --json walk.json        numbers only, nothing drawn
   detkit predict hands walk.mp4 -c hand --threshold 0.6 only sure hands
   detkit predict hands frames/ -o walk.gif --rate 12.5  a folder of frames becomes a video
+  detkit predict hands walk.mp4 --start 1:30 --stop 2:00 --sample-rate 5 --jsonl walk.jsonl
+  find clips -name '*.mp4' | detkit predict hands - -o drawn/
+  detkit predict hands camera:0 -o now.mp4              until Ctrl-C
 """
 
 
-@click.command(epilog=EXAMPLES)
+class Predict(GroupedCommand):
+    groups = CLASSES
+
+
+@click.command(cls=Predict, epilog=EXAMPLES)
 @click.argument("model")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
@@ -24,29 +34,24 @@ Examples:
     help="A directory, or the file itself for a single SOURCE; NAME.detected.* in the current directory by "
     "default.",
 )  # fmt: skip
-@click.option("--threshold", "-t", type=float, default=0.3, help="Lowest score of a detection, 0 to 1.")
-@click.option("--class", "-c", "classes", multiple=True, metavar="NAME", help="Only this class; repeatable.")
-@click.option("--labels/--no-labels", default=True, help="Write class names and scores at the boxes.")
-@click.option("--json", "json_file", metavar="FILE", help="Write the detections as a COCO results list.")
-@click.option("--csv", "csv_file", metavar="FILE", help="Write the detections as a table, boxes in pixels.")
-@click.option("--batch-size", type=int, default=8, help="Images to run through the model at once.")
-@click.option("--rate", default="25", help="Frames per second of a video made from a folder: 25, 30000/1001.")
-@click.option("--progress/--no-progress", default=None, help="Show a progress bar; on terminals by default.")
-def predict(model, sources, output, threshold, classes, labels, json_file, csv_file, batch_size, rate, progress):
+@options_of(*CLASSES)
+@click.pass_context
+def predict(context, model, sources, output, **options):
     """Detect objects in images and videos, and draw them.
 
     MODEL is a name of `detkit zoo list` or a model or run directory. A SOURCE is an image, a folder of
-    images, a video (mp4, gif, mkv, mov, avi, webm) or a quoted pattern. With --json or --csv, and without
-    --output, nothing is drawn. Sources that can't be decoded are skipped and named; exit code 1 then.
+    images, a video (whatever FFmpeg reads; animated GIF too), a quoted pattern, a camera (camera:0), an address
+    (rtsp://..., http://...), or - for a list of sources on the standard input, one a line. With --json, --csv or
+    the like, and without --output, nothing is drawn. Sources that can't be decoded are skipped and named; exit
+    code 1 then. Ctrl-C finishes what is written so far; exit code 130 then.
     """
     from detkit import api
 
-    summary = api.predict(
-        api.load(model), sources, output, threshold=threshold, classes=classes or None, labels=labels,
-        json=json_file, csv=csv_file, batch_size=batch_size, rate=rate, show_progress=progress,
-    )  # fmt: skip
+    summary = api.predict(api.load(model), sources, output, **given(context, CLASSES))
     for warning in summary.warnings:
         click.echo(f"Warning: {warning}", err=True)
     click.echo(summary)
+    if getattr(summary, "interrupted", False):
+        raise click.exceptions.Exit(130)
     if summary.skipped:
         raise click.exceptions.Exit(1)

@@ -42,7 +42,7 @@ def restore_backbone(detector, checkpoint, seed: int = 0) -> surgery.Report:
         CheckpointError: if the checkpoint holds no backbone, or another architecture's.
     """
     keys = {checkpoint.model_path(key).rsplit("/", 1)[0] for key in checkpoint.model_keys}
-    theirs, ours = _backbone(keys), _backbone(detector.nodes)
+    theirs, ours = backbone_nodes(keys), backbone_nodes(detector.nodes)
     if not theirs:
         raise CheckpointError(
             "The checkpoint has no backbone that detkit can take out of it.",
@@ -57,7 +57,7 @@ def restore_backbone(detector, checkpoint, seed: int = 0) -> surgery.Report:
     )
 
 
-def _backbone(paths) -> list[str]:
+def backbone_nodes(paths) -> list[str]:
     """The backbone's layers among checkpoint paths, in the order of the network."""
     for places in PLACES:
         found = [_numbered(paths, place) for place in places]

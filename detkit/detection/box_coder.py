@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 EPSILON = 1e-8
@@ -25,12 +26,16 @@ def encode(boxes, anchors, scales):
 
 
 def decode(codes, anchors, scales):
-    """The boxes [..., 4] (normalised yxyx, unclipped) of box encodings [..., 4]; the inverse of `encode`."""
-    codes = codes / tf.constant(scales, tf.float32)
+    """The boxes [..., 4] (normalised yxyx, unclipped) of box encodings [..., 4]; the inverse of `encode`.
+
+    Arrays give an array, tensors a tensor.
+    """
+    exp, join = (np.exp, np.concatenate) if isinstance(codes, np.ndarray) else (tf.exp, tf.concat)
+    codes = codes / np.asarray(scales, np.float32)
     anchor_centre, anchor_extent = _centre_extent(anchors)
     centre = codes[..., :2] * anchor_extent + anchor_centre
-    half = tf.exp(codes[..., 2:]) * anchor_extent / 2
-    return tf.concat([centre - half, centre + half], axis=-1)
+    half = exp(codes[..., 2:]) * anchor_extent / 2
+    return join([centre - half, centre + half], axis=-1)
 
 
 def _centre_extent(boxes):

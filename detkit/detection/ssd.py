@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from detkit.detection import anchors, box_coder, feature_extractors, losses, ssd_support, targets
 from detkit.detection.backbones.common import Block
-from detkit.detection.detector import ClassColumns, Detector
+from detkit.detection.detector import ClassColumns, Detector, Found
 from detkit.detection.heads.convolutional import ConvolutionalHead
 from detkit.detection.heads.weight_shared import WeightSharedHead
-from detkit.detection.postprocessing import SCORE_CONVERTERS, suppress
+from detkit.detection.postprocessing import SCORE_CONVERTERS, likely, suppress
 from detkit.networks.network import TRUTH, Stage, truth_of
 
 TYPES = feature_extractors.TYPES
@@ -222,8 +222,23 @@ class SSD(Detector):
         shapes = np.asarray(predictions["true_shapes"] if true_shapes is None else true_shapes)
         size = np.asarray(self.input_size or np.max(shapes, axis=0)[:2], np.float32)
         windows = np.tile(shapes[:, :2] / size, (1, 2)).astype(np.float32)
-        settings = self.ssd.post_processing.batch_non_max_suppression
-        return suppress(*self.scores_and_boxes(predictions), windows, settings, threshold)
+        arrays = [np.asarray(predictions[name]) for name in ("box_encodings", "class_logits")]
+        anchor_boxes = np.asarray(predictions["anchors"])
+        images = zip(*arrays, windows, strict=True)
+        return [self._found(codes, logits, anchor_boxes, window, threshold) for codes, logits, window in images]
+
+    def _found(self, codes, logits, anchor_boxes, window, threshold) -> Found:
+        """What is found in one image, from the arrays codes [A, 4] and logits [A, columns]."""
+        post = self.ssd.post_processing
+        settings = post.batch_non_max_suppression
+        lowest = max(threshold, settings.score_threshold)
+        background = int(self.ssd.add_background_class)
+        rows = likely(logits, post.score_converter, lowest, background)
+        if isinstance(rows, np.ndarray) and not len(rows):
+            return Found(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+        boxes = box_coder.decode(codes[rows], anchor_boxes[rows], self._code_scales)
+        scores = SCORE_CONVERTERS[post.score_converter](logits[rows]).numpy()[:, background:]
+        return suppress(boxes[None], scores[None], window[None], settings, threshold)[0]
 
 
 def _backbone_stage(block: Block, level, last: bool):

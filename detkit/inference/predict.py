@@ -1,21 +1,32 @@
-"""Running a detector over sources: decode, detect and write at the same time, in order."""
+"""Running a detector over sources: decode, detect, follow, draw and write at the same time, in order."""
 
 from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import tee
+from operator import methodcaller
 from pathlib import Path
 
 from detkit.errors import ConfigError, MediaError
-from detkit.inference import outputs
+from detkit.inference import outputs, resume
+from detkit.inference.counting import Tally
+from detkit.inference.options import Detecting, Settings, settings
+from detkit.inference.predictor import Predictor
 from detkit.inference.sources import Frame, Source, open_sources
 from detkit.inference.stages import Consumer, Producer
+from detkit.inference.tracking import Tracker, follow
 from detkit.inference.writer import Result, Writer
 from detkit.progress import progress
+
+Frames = Iterator[tuple[Source, Frame]]
+Detect = Callable[[Frames], Iterator[Result]]
+Read = Callable[[Source], Iterator[Frame]]
+
+_AHEAD = 8  # frames that are decoded, and results that wait to be written, at most
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Summary:
         outputs: the files and directories written.
         warnings: what went wrong without stopping the run, a message each.
         skipped: the files that could not be decoded at all.
+        interrupted: whether Ctrl-C ended the run early; the outputs hold what was done until then.
     """
 
     frames: int
@@ -37,6 +49,7 @@ class Summary:
     outputs: tuple[Path, ...]
     warnings: tuple[str, ...]
     skipped: tuple[Path, ...]
+    interrupted: bool = False
 
     @property
     def frames_per_second(self) -> float:
@@ -45,41 +58,25 @@ class Summary:
     def __str__(self) -> str:
         counts = f"{self.frames} frames, {self.detections} detections"
         speed = f"{self.seconds:.1f} s, {self.frames_per_second:.1f} frames per second"
-        return "\n".join([f"{counts} in {speed}", *(f"wrote {path}" for path in self.outputs)])
+        ended = ["interrupted: the outputs hold what was done so far"] * self.interrupted
+        return "\n".join([f"{counts} in {speed}", *ended, *(f"wrote {path}" for path in self.outputs)])
 
 
 def predict(
-    detector,
-    sources: str | Path | Iterable[str | Path],
-    output: str | Path | None = None,
-    *,
-    threshold: float = 0.3,
-    classes: Sequence[str] | None = None,
-    labels: bool = True,
-    json: str | Path | None = None,
-    csv: str | Path | None = None,
-    batch_size: int = 8,
-    rate: Fraction | str | float = 25,
-    show_progress: bool | None = None,
+    detector, sources: str | Path | Iterable[str | Path], output: str | Path | None = None, **options
 ) -> Summary:
-    """Detects objects in images and videos and writes drawn copies, COCO results or CSV.
+    """Detects objects in images and videos and writes drawn copies, COCO results, tables and more.
 
-    A file that can't be decoded among several is skipped and reported in the summary; alone it raises.
-    An error or Ctrl-C leaves no half-written file.
+    A file that can't be decoded among several is skipped and reported in the summary; alone it raises. An error
+    leaves no half-written file; after Ctrl-C the outputs are whole files of what was done so far.
 
     Args:
         detector: has `detect(images, batch_size, threshold)`, `classes` and, for the JSON, `label_ids` (else 1..N).
+            One of detkit's own networks is compiled first; a `Predictor` is taken as it is.
         sources: images, folders of images, glob patterns, videos.
         output: a directory, or the file for a single source. None writes `NAME.detected.SUFFIX` into the
-            current directory, or draws nothing if `json` or `csv` is given.
-        threshold: the lowest score, 0..1, that counts as a detection in every output.
-        classes: names of the classes to keep; None keeps all.
-        labels: whether to write class names and scores at the boxes.
-        json: a file for COCO results (see `sinks.coco_results`).
-        csv: a file for a table (see `sinks.table`).
-        batch_size: images to run through the model at once.
-        rate: frames per second of a video made from a folder of images; videos keep their own.
-        show_progress: True or False; None shows a bar on terminals.
+            current directory, or draws nothing if `json`, `csv` or the like is given.
+        options: the fields of the dataclasses in `detkit.inference.options`, such as threshold=0.5, json="out.json".
 
     Raises:
         MediaError: if a source is missing, or nothing can be decoded.
@@ -90,39 +87,98 @@ def predict(
         >>> detkit.predict(detector, "walk.mp4", "walk.detected.mp4", classes=["person"]).frames
         1394
     """
-    _check(detector.classes, threshold, classes, batch_size)
-    opened = open_sources([sources] if isinstance(sources, (str, Path)) else sources)
-    draws = output is not None or not (json or csv)
-    targets = outputs.plan(opened, output, _rate(rate)) if draws else []
+    chosen = settings(options)
+    _check_classes(detector.classes, chosen.detecting.classes)
+    opened = open_sources([sources] if isinstance(sources, (str, Path)) else sources, chosen.reading)
+    planned, tally = _outputs(detector, opened, output, chosen), Tally(chosen.tracking)
+    make = partial(compiled, detecting=chosen.detecting, frames=_announced(opened), threshold=_lowest(chosen))
+    run = resume.prepare(detector, make, opened, planned, chosen)
+    results = partial(_results, detect=run.detect, chosen=chosen, tally=tally)
+    writer = Writer(run.outputs, partial(_draw, labels=chosen.writing.labels))
+    summary = _run(opened, run.read, results, writer, chosen.running.show_progress)
+    if not summary.interrupted:
+        run.finish()
+    return replace(summary, outputs=(*run.written, *summary.outputs, *tally.write()))
+
+
+def compiled(detector, detecting: Detecting, frames: int | None, threshold: float) -> tuple[Predictor, Detect]:
+    """A detector ready to run, and what makes results of frames with it.
+
+    Args:
+        detector: as for `predict`.
+        detecting: how it shall run.
+        frames: how many will come, if that is known.
+        threshold: the lowest score.
+    """
+    if isinstance(detector, Predictor):
+        return detector, partial(detect, detector, threshold=threshold)
+    predictor = Predictor(detector, frames=frames, **detecting.compiling)
+    predictor.warm_up()
+    return predictor, partial(detect, predictor, threshold=threshold)
+
+
+def detect(detector, frames: Frames, threshold: float) -> Iterator[Result]:
+    """The results of frames, in order; holds some batches at a time.
+
+    Args:
+        detector: has `detect_stream(images, threshold=...)`, which asks for images only a few ahead.
+        threshold: the lowest score.
+    """
+    kept, seen = tee(frames)  # holds what the detector is ahead
+    found = detector.detect_stream((frame.view for _, frame in seen), threshold=threshold)
+    for (source, frame), detections in zip(kept, found, strict=True):
+        yield Result(source, frame, frame.whole(detections))
+
+
+def _results(frames: Frames, detect: Detect, chosen: Settings, tally: Tally) -> Iterator[Result]:
+    """Frames -> results: detected, selected, followed and counted."""
+    results, tracking = _select(detect(frames), chosen.detecting.classes, _lowest(chosen)), chosen.tracking
+    if tracking.follows:
+        scores = chosen.detecting.threshold, _lowest(chosen)
+        tracker = partial(Tracker, *scores, iou=tracking.track_iou, lost=float(tracking.track_lost))
+        results = follow(results, tracker, chosen.writing.rate)
+    return tally.count(results) if tracking.counts_something else results
+
+
+def _lowest(chosen: Settings) -> float:
+    """The lowest score that anything asks for."""
+    threshold, tracking = chosen.detecting.threshold, chosen.tracking
+    return min(threshold, tracking.track_low) if tracking.follows else threshold
+
+
+def _outputs(detector, sources: Sequence[Source], output, chosen: Settings) -> outputs.Outputs:
+    """Everything that is to be written; ConfigError if something can't be."""
     label_ids = getattr(detector, "label_ids", None) or range(1, len(detector.classes) + 1)
-    writer = Writer(
-        dict(zip(opened, targets, strict=draws)),
-        outputs.plan_tables(json, csv, label_ids),
-        partial(_draw, threshold=threshold, labels=labels),
-    )
-    started, frames, detections = time.perf_counter(), 0, 0
-    ahead = 2 * batch_size
-    with (
-        Consumer(writer.run, size=ahead) as written,
-        Producer(_frames(opened), size=ahead) as decoded,
-        progress(total=_announced(opened), description="detect", show=show_progress) as bar,
-    ):
-        for result in _select(_detect(detector, decoded, batch_size, threshold), threshold, classes):
-            written.put(result)
-            frames, detections = frames + 1, detections + len(result.detections)
-            bar.update()
+    return outputs.plan(sources, output, chosen.writing, label_ids)
+
+
+def _run(sources: Sequence[Source], read: Read, results: Callable, writer: Writer, show: bool | None) -> Summary:
+    """Decodes and writes in threads of their own, with what makes results of frames between them."""
+    started, frames, detections, interrupted = time.perf_counter(), 0, 0, False
+    with Consumer(writer.run, size=_AHEAD) as written:
+        try:
+            with (
+                Producer(_frames(sources, read), size=_AHEAD) as decoded,
+                progress(total=_announced(sources), description="detect", show=show) as bar,
+            ):
+                for result in results(decoded):
+                    written.put(result)
+                    frames, detections = frames + 1, detections + len(result.detections)
+                    bar.update()
+        except KeyboardInterrupt:
+            interrupted = True
+    warnings = tuple(warning for source in sources for warning in source.warnings)
+    skipped = tuple(path for source in sources for path in source.skipped)
     seconds = time.perf_counter() - started
-    warnings = tuple(warning for source in opened for warning in source.warnings)
-    skipped = tuple(path for source in opened for path in source.skipped)
-    return Summary(frames, detections, seconds, tuple(writer.outputs), warnings, skipped)
+    return Summary(frames, detections, seconds, tuple(writer.outputs), warnings, skipped, interrupted)
 
 
-def _frames(sources: Sequence[Source]) -> Iterator[tuple[Source, Frame]]:
+def _frames(sources: Sequence[Source], read: Read = methodcaller("frames")) -> Frames:
     """The frames of all sources in order; a broken source among several is skipped and noted."""
     failed = 0
     for source in sources:
         try:
-            for frame in source.frames():
+            for frame in read(source):
                 yield source, frame
         except MediaError as error:
             failed += 1
@@ -131,34 +187,22 @@ def _frames(sources: Sequence[Source]) -> Iterator[tuple[Source, Frame]]:
             source.skip(source.path, error)
 
 
-def _detect(detector, frames: Iterable[tuple[Source, Frame]], batch_size: int, threshold: float) -> Iterator[Result]:
-    for batch in _batches(frames, batch_size):
-        found = detector.detect([frame.image for _, frame in batch], batch_size=batch_size, threshold=threshold)
-        for (source, frame), detections in zip(batch, found, strict=True):
-            yield Result(source, frame, detections)
-
-
-def _select(results: Iterable[Result], threshold: float, classes: Sequence[str] | None) -> Iterator[Result]:
+def _select(results: Iterable[Result], classes: Sequence[str] | None, threshold: float) -> Iterator[Result]:
     for result in results:
         kept = result.detections.above(threshold)
-        yield Result(result.source, result.frame, kept if classes is None else kept.of_classes(classes))
+        kept = kept if classes is None else kept.of_classes(classes)
+        yield replace(result, detections=kept)
 
 
-def _draw(result: Result, threshold: float, labels: bool):
+def _draw(result: Result, labels: bool):
     from detkit.visualize.draw import draw
 
-    return draw(result.frame.image, result.detections, threshold=threshold, labels=labels, scores=labels)
+    image = result.frame.image
+    if result.frame.counts is not None:
+        from detkit.visualize.counts import draw_counts
 
-
-def _batches(items: Iterable, size: int) -> Iterator[list]:
-    batch = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        image = draw_counts(image, result.frame.counts)
+    return draw(image, result.detections, labels=labels, scores=labels)
 
 
 def _announced(sources: Sequence[Source]) -> int | None:
@@ -170,11 +214,7 @@ def _announced(sources: Sequence[Source]) -> int | None:
     return None if None in counts else sum(counts)
 
 
-def _check(known: Sequence[str], threshold: float, classes: Sequence[str] | None, batch_size: int) -> None:
-    if not 0 <= threshold <= 1:
-        raise ConfigError("The score threshold is out of range.", got=threshold, expected="0 to 1")
-    if batch_size < 1:
-        raise ConfigError("The batch size is out of range.", got=batch_size, expected="1 or more")
+def _check_classes(known: Sequence[str], classes: Sequence[str] | None) -> None:
     for name in classes or ():
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
@@ -184,14 +224,3 @@ def _check(known: Sequence[str], threshold: float, classes: Sequence[str] | None
                 expected=", ".join(known),
                 fix=f"Did you mean {close[0]!r}?" if close else "Choose among the detector's classes.",
             )
-
-
-def _rate(rate: Fraction | str | float) -> Fraction:
-    try:
-        fraction = Fraction(rate)
-        if fraction > 0:
-            return fraction
-    except (ValueError, ZeroDivisionError, TypeError, OverflowError):
-        pass
-    fix = "Give frames per second as a number or a fraction, such as 25 or 30000/1001."
-    raise ConfigError("The frame rate is out of range.", got=repr(rate), expected="more than 0", fix=fix)

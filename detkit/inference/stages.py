@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 _END = object()
@@ -114,6 +116,24 @@ class Consumer:
             if item is _END:
                 return
             yield item
+
+
+def ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:
+    """`map` in threads: results in the order of the items, which are taken at most one ahead of the workers.
+
+    An exception of the function is raised in the place of its result. Closing the iterator waits for what is running.
+    """
+    pool, running = ThreadPoolExecutor(workers, thread_name_prefix="detkit-worker"), deque()
+    try:
+        for item in items:
+            running.append(pool.submit(function, item))
+            # What is ready is handed on before the next item, which a live source may make wait for.
+            while running and (len(running) > workers or running[0].done()):
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _put(target: queue.Queue, item, stopped: threading.Event) -> bool:

@@ -9,76 +9,96 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
-from PIL import Image
 
 from detkit.detections import Detections
 from detkit.errors import MediaError
+from detkit.inference.encoders import CODECS, Timing, configure, video_frame
 from detkit.inference.sinks import VIDEO_FORMATS, Write
+from detkit.inference.sound import sound_of
 from detkit.inference.sources import Frame
 from detkit.io import atomic_write
 
 
 @contextmanager
-def video(path: Path, rate: Fraction) -> Iterator[Write]:
-    """Writes pictures of one size as a video; H.264 in MP4, MKV, MOV or AVI, or a GIF, by the suffix.
+def video(
+    path: Path,
+    rate: Fraction,
+    tick: Fraction | None = None,
+    codec: str = "h264",
+    quality: int | None = None,
+    sound: Path | None = None,
+) -> Iterator[Write]:
+    """Writes pictures of one size as a video: MP4, MKV, MOV, AVI or GIF, by the suffix.
 
-    H.264 halves the colour resolution, so an odd width or height grows by one repeated column or row. The
-    frame rate is kept as a fraction where the format can hold it (GIF counts in hundredths of a second).
+    Every picture is shown when its frame is, from the first one on; only AVI has a constant rate, GIF counts in
+    hundredths of a second and MKV in thousandths. Codecs halve the colour resolution, so an odd width or height grows
+    by one repeated column or row.
+
+    Args:
+        path: the file.
+        rate: frames per second, for frames without times and for what the file says of itself.
+        tick: the unit of the frames' times in seconds; None: they are taken at `rate`.
+        codec: one of `encoders.CODECS`; a GIF has its own.
+        quality: the constant rate factor; None: the codec's usual one.
+        sound: the video file whose sound is copied.
 
     Raises:
         MediaError: at a picture whose size differs from the first one's.
+        ConfigError: if the file can't be written, or can't hold the sound.
     """
-    form, codec = VIDEO_FORMATS[path.suffix.lower()]
-    with atomic_write(path, "wb") as file, av.open(file, "w", format=form) as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.codec_context.time_base = 1 / rate
-        first = None
-        count = 0
+    suffix = path.suffix.lower()
+    codec = "gif" if suffix == ".gif" else codec
+    with atomic_write(path, "wb") as file, _container(file, VIDEO_FORMATS[suffix]) as container:
+        stream = container.add_stream("gif" if codec == "gif" else CODECS[codec].encoder, rate=rate)
+        timing = Timing(suffix, Fraction(rate), tick)
+        stream.codec_context.time_base = timing.base
+        with sound_of(sound, container, path) as heard:
+            first, last = None, None
 
-        def write(frame: Frame, found: Detections, picture: np.ndarray) -> None:
-            nonlocal first, count
-            if first is None:
-                first = picture.shape
-                _configure(stream, codec, picture)
-            if picture.shape != first:
-                raise _size_changed(frame, picture.shape, first)
-            encoded = _video_frame(picture, codec)
-            encoded.pts, encoded.time_base = count, 1 / rate
-            count += 1
-            container.mux(stream.encode(encoded))
+            def write(frame: Frame, found: Detections, picture: np.ndarray) -> None:
+                nonlocal first, last
+                if first is None:
+                    first = picture.shape
+                    configure(stream, codec, quality, picture)
+                if picture.shape != first:
+                    raise _size_changed(frame, picture.shape, first)
+                if heard:
+                    heard.until(frame.time)
+                last = frame.time
+                encoded = video_frame(picture, codec)
+                encoded.pts, encoded.time_base = timing.stamp(frame.time if tick else None), timing.base
+                container.mux(stream.encode(encoded))
 
-        yield write
-        container.mux(stream.encode(None))
-
-
-def _configure(stream, codec: str, picture: np.ndarray) -> None:
-    height, width = _even(picture).shape[:2] if codec == "libx264" else picture.shape[:2]
-    stream.height, stream.width = height, width
-    stream.pix_fmt = "yuv420p" if codec == "libx264" else "pal8"
-    if codec == "libx264":
-        stream.options = {"crf": "20", "preset": "veryfast"}
-        # Said, not left to players, which guess BT.709 for large pictures.
-        stream.codec_context.colorspace = Colorspace.SMPTE170M
-        stream.codec_context.color_range = ColorRange.MPEG
+            yield write
+            if heard and last is not None:
+                heard.until(last + 1 / rate)
+            container.mux(stream.encode(None))
 
 
-def _video_frame(picture: np.ndarray, codec: str):
-    """An av.VideoFrame in a pixel format that the codec takes; a GIF frame gets a palette of its own."""
-    if codec == "libx264":
-        return av.VideoFrame.from_ndarray(_even(picture), format="rgb24")
-    paletted = Image.fromarray(picture).quantize(256)
-    palette = np.full((256, 4), 255, np.uint8)  # alpha, red, green, blue
-    colours = np.array(paletted.getpalette(), np.uint8).reshape(-1, 3)
-    palette[: len(colours), 1:] = colours
-    return av.VideoFrame.from_ndarray((np.asarray(paletted), palette), format="pal8")
+class _File:
+    """A file that remembers why it could not be written, which is lost on the way through FFmpeg."""
+
+    def __init__(self, file):
+        self._file, self.failure = file, None
+        self.seek, self.tell = file.seek, file.tell
+
+    def write(self, data) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
 
 
-def _even(picture: np.ndarray) -> np.ndarray:
-    height, width = picture.shape[:2]
-    if height % 2 == width % 2 == 0:
-        return picture
-    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+@contextmanager
+def _container(file, form: str):
+    """The container that writes into an open file; OSError where that can't be written."""
+    watched = _File(file)
+    try:
+        with av.open(watched, "w", format=form) as container:
+            yield container
+    except (av.error.FFmpegError, OSError) as error:
+        raise watched.failure or error from error
 
 
 def _size_changed(frame: Frame, got: tuple, expected: tuple) -> MediaError:
@@ -87,5 +107,5 @@ def _size_changed(frame: Frame, got: tuple, expected: tuple) -> MediaError:
         where=frame.path,
         got=f"{got[1]} x {got[0]}",
         expected=f"{expected[1]} x {expected[0]}, the first picture's width x height",
-        fix="Write single pictures instead: give a directory as the output.",
+        fix="Write single pictures instead: give a directory as the output, or for a video --frames jpg.",
     )

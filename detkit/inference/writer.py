@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from detkit.detections import Detections
-from detkit.inference.outputs import Target
+from detkit.inference.outputs import Outputs, Target
 from detkit.inference.sinks import Write
 from detkit.inference.sources import Frame, Source
 
@@ -26,38 +26,47 @@ class Result:
 
 
 class Writer:
-    """Writes results: to the drawn target of their source, and to the tables that all sources share.
+    """Writes results: to the targets of their source, and to those that all sources share.
 
     Args:
-        targets: where each source's drawn pictures go; empty if nothing is drawn.
-        tables: the sinks of the whole run.
+        outputs: where what goes.
         draw: makes the picture, uint8 [H, W, 3], of a result.
     """
 
-    def __init__(
-        self,
-        targets: Mapping[Source, Target],
-        tables: Iterable[Target],
-        draw: Callable[[Result], np.ndarray],
-    ):
-        self._targets, self._tables, self._draw = targets, tuple(tables), draw
+    def __init__(self, outputs: Outputs, draw: Callable[[Result], np.ndarray]):
+        self._own, self._shared, self._draw = outputs.own, outputs.shared, draw
         self.outputs: list[Path] = []
 
     def run(self, results: Iterable[Result]) -> None:
         """Writes all results; afterwards `outputs` holds the paths written."""
         with ExitStack() as stack:
-            tables = [stack.enter_context(table.open()) for table in self._tables]
+            shared = [stack.enter_context(target.open()) for target in self._shared]
             # A source without a single frame never gets here, and so leaves no file.
             for source, group in groupby(results, key=lambda result: result.source):
-                self._write_source(self._targets.get(source), group, tables)
-        self.outputs.extend(table.path for table in self._tables)
+                self._write_source(self._own.get(source, ()), group, shared)
+        self.outputs.extend(target.path for target in self._shared)
 
-    def _write_source(self, target: Target | None, results: Iterator[Result], tables: list[Write]) -> None:
+    def _write_source(self, own: Sequence[Target], results: Iterator[Result], shared: list[Write]) -> None:
+        drawn = any(target.drawn for target in own)
         with ExitStack() as stack:
-            writes = [stack.enter_context(target.open()), *tables] if target else tables
+            writes = [*(stack.enter_context(target.open()) for target in own), *shared]
             for result in results:
-                picture = self._draw(result) if target else None
+                picture = self._picture(result) if drawn else None
                 for write in writes:
                     write(result.frame, result.detections, picture)
-        if target:
-            self.outputs.append(target.path)
+        self.outputs.extend(target.path for target in own)
+
+    def _picture(self, result: Result) -> np.ndarray:
+        picture = self._draw(result)
+        if result.frame.roi:
+            _outline(picture, result.frame.roi)
+        return picture
+
+
+def _outline(picture: np.ndarray, roi: tuple[int, int, int, int]) -> None:
+    """Draws the edge of the region of interest, faintly."""
+    top, left, bottom, right = roi
+    inside = picture[top:bottom, left:right]
+    width = max(1, min(picture.shape[:2]) // 400)
+    for side in (inside[:width], inside[-width:], inside[width:-width, :width], inside[width:-width, -width:]):
+        side[:] = side // 2 + 64

@@ -39,7 +39,7 @@ def draw(
         image: uint8 [H, W, 3] RGB, of any size: the boxes are normalised.
         detections: what to draw.
         threshold: the lowest score drawn.
-        labels: whether to write the class names.
+        labels: whether to write the class names, and the numbers of tracks.
         scores: whether to write the scores.
         thickness: line width in pixels; None suits it to the image.
         keypoint_threshold: the lowest score of a keypoint drawn.
@@ -65,7 +65,7 @@ def draw(
             shown = 2 * (found.keypoint_scores[n] >= keypoint_threshold)
             draw_keypoints(canvas, found.keypoints[n], shown, skeleton, tint, width)
         _rectangle(canvas, boxes[n], tint, width)
-        words = [found.labels[n]] * labels + [f"{found.scores[n]:.2f}"] * scores
+        words = [found.labels[n], *_track(found, n)] * labels + [f"{found.scores[n]:.2f}"] * scores
         if words:
             _label(canvas, boxes[n], " ".join(words), ink(tint), tint)
     return canvas
@@ -136,6 +136,12 @@ def draw_marks(image: np.ndarray, boxes, texts: Sequence[str], tints: Sequence, 
         if text:
             _label(canvas, box, text, ink(tint), tint)
     return canvas
+
+
+def _track(found: Detections, n: int) -> list[str]:
+    if found.track_ids is None or found.track_ids[n] < 0:
+        return []
+    return [f"#{found.track_ids[n]}"]
 
 
 def _canvas(image: np.ndarray) -> np.ndarray:

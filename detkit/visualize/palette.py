@@ -27,3 +27,9 @@ def ink(background: tuple[int, int, int]) -> tuple[int, int, int]:
     """Black or white, whichever reads better on an RGB background (ITU-R BT.601 luma)."""
     red, green, blue = background
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else (255, 255, 255)
+
+
+def index_palette() -> bytes:
+    """The palette of class maps, 256 times red, green, blue: the background is black, what is to be ignored white."""
+    colours = [(0, 0, 0), *(colour(n) for n in range(254)), (255, 255, 255)]
+    return bytes(value for each in colours for value in each)

@@ -68,12 +68,27 @@ def test_predict_options(run, predicting):
         (["photo.png", "--rate", "1/0"], "The frame rate is out of range."),
         (["photo.png", "-o", "photo.png/sub/"], "Can't write here."),
         (["photo.png", "-o", "photo.png"], "The output would replace a source."),
+        (["photo.png", "--line", "0,0,1"], "This is no line."),
+        (["photo.png", "--zone", "0,0,1,1"], "This is no zone."),
+        (["photo.png", "--counts", "out.json"], "There is nothing to count."),
+        (["photo.png", "--track-lost", "2"], "--track-lost does nothing without --track."),
+        (["photo.png", "--track", "--count-at", "bottom"], "--count-at does nothing without --line or --zone."),
+        (["photo.png", "--workers", "4"], "--workers does nothing without --engine ray."),
     ],
 )
 def test_predict_refuses(run, predicting, arguments, message):
     result = run("predict", "hands", *arguments)
     assert result.exit_code == 2 and result.stdout == ""
     assert result.stderr.startswith(f"Error: {message}\n")
+
+
+def test_predict_counts_and_resumes(run, predicting):
+    options = ["--zone", "all=0,0,1,0,1,1,0,1", "--line", "0,0.5,1,0.5", "--counts", "counts.json", "--resume"]
+    result = run("predict", "hands", "photo.png", "--json", "out.json", *options)
+    assert result.exit_code == 0 and "wrote counts.json" in result.stdout
+    assert [entry["track_id"] for entry in json.loads(Path("out.json").read_text())] == [-1, -1]
+    (source,) = json.loads(Path("counts.json").read_text())["sources"]
+    assert [shape["name"] for kind in ("lines", "zones") for shape in source[kind]] == ["line 1", "all"]
 
 
 def test_predict_without_a_source(run):

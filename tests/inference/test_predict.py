@@ -205,12 +205,20 @@ def test_only_broken_sources(detector, tmp_path):
     assert "The file is not a video that can be read." in message and "b.mp4" in message
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_failure_in_the_middle_leaves_no_half_file(make_detector, make_video, error):
-    detector = make_detector(fails_at=8, error=error)
+def test_failure_in_the_middle_leaves_no_half_file(make_detector, make_video):
+    detector = make_detector(fails_at=8)
     path = make_video("walk.mp4", frames=40)
-    failure(error, detector, path, "out.mp4", json="out.json", csv="out.csv", batch_size=2)
+    failure(RuntimeError, detector, path, "out.mp4", json="out.json", csv="out.csv", batch_size=2)
     assert len(detector.seen) == 8
+
+
+def test_ctrl_c_leaves_whole_files_of_what_was_done(make_detector, make_video):
+    detector = make_detector(fails_at=8, error=KeyboardInterrupt)
+    summary = predict(detector, make_video("walk.mp4", frames=40), "out.mp4", json="out.json", batch_size=2)
+    assert summary.interrupted and "interrupted" in str(summary) and summary.frames == 8
+    assert len(read_video("out.mp4")[1]) == 8
+    assert [entry["frame"] for entry in json.loads(Path("out.json").read_text())][::2] == list(range(8))
+    assert written() == ["out.json", "out.mp4"]
 
 
 def test_failure_keeps_the_output_of_an_earlier_run(make_detector, make_video):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from detkit.inference.stages import Consumer, Producer
+from detkit.inference.stages import Consumer, Producer, ordered_map
 
 
 def threads() -> list[str]:
@@ -99,3 +99,30 @@ def test_consumer_is_cancelled_when_the_body_fails():
         consumer.put(0)
         raise KeyboardInterrupt
     assert ended == ["undone"]
+
+
+def test_ordered_map_keeps_the_order_and_works_at_the_same_time():
+    meeting = threading.Barrier(2, timeout=10)
+
+    def late(i):
+        meeting.wait()  # breaks unless another call runs at the same time
+        return i
+
+    assert list(ordered_map(late, range(8), workers=2)) == list(range(8))
+
+
+def test_ordered_map_takes_items_only_as_they_are_needed():
+    taken = []
+    results = ordered_map(lambda i: i, (taken.append(i) or i for i in range(100)), workers=2)
+    for i in range(5):
+        assert next(results) == i and len(taken) <= i + 1 + 3
+    results.close()
+    assert len(taken) < 10
+
+
+def test_ordered_map_raises_in_the_place_of_the_result():
+    results, got = ordered_map(lambda i: 1 // (3 - i), range(6), workers=2), []
+    with pytest.raises(ZeroDivisionError):
+        for result in results:
+            got.append(result)
+    assert got == [0, 0, 1]

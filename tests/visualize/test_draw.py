@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -121,3 +123,9 @@ def test_colours_are_distinct_and_their_ink_contrasts():
     assert colour(21) == colour(0)
     for tint in palette:
         assert abs(np.dot([0.299, 0.587, 0.114], np.subtract(ink(tint), tint))) > 100
+
+
+def test_the_number_of_a_track_is_written_with_its_class():
+    plain, unknown, followed = (draw(GREY, replace(found([BOX]), track_ids=ids)) for ids in (None, [-1], [12]))
+    assert np.array_equal(plain, unknown) and (plain != followed).any()
+    assert np.array_equal(*(draw(GREY, replace(found([BOX]), track_ids=ids), labels=False) for ids in (None, [12])))
