@@ -66,7 +66,7 @@ class FunctionalNetwork(Network):
         names = (f"{name}_initializer", f"{name.removesuffix('_kernel')}_initializer", "depthwise_initializer")
         initializer = next((own for each in names if (own := getattr(layer, each, None)) is not None), None)
         if initializer is None:
-            return np.array(variable)
+            return variable.numpy()
         config = initializer.get_config()
         if "seed" in config:
             initializer = type(initializer).from_config(config | {"seed": int(rng.integers(2**31))})
