@@ -16,6 +16,8 @@ _HOMES = {
     "report": "detkit.api",
     "compare": "detkit.evaluation.intervals",
     "predict": "detkit.api",
+    "explain": "detkit.explain",
+    "export": "detkit.export",
     "data": "detkit.data",
     "boxes": "detkit.boxes",
     "nms": "detkit.nms",

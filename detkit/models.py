@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from detkit.errors import ConfigError
+from detkit.garden.names import is_garden
 from detkit.networks import storage
 from detkit.networks.storage import is_stored
 
 __all__ = ["build", "is_stored", "load", "save", "save_checkpoint"]
 
 
-def load(model, checkpoint=None):
+def load(model, checkpoint=None, config=None):
     """A model, ready to use; see `detkit.load`."""
     from detkit.baselines import storage as baselines
     from detkit.detection.load import load
+    from detkit.hub import load as hub
 
+    if is_garden(model):
+        from detkit.garden import load as garden
+
+        return garden.load(model, checkpoint, config)
+    if config is not None:
+        raise ConfigError(
+            "Overrides are for the models of Model Garden.",
+            where=model,
+            got=f"config: {config}",
+            fix="Leave out the config; a detector of the OD API has its pipeline.config in its directory.",
+        )
+    if str(model).endswith(".keras"):
+        from detkit.detection import keras_model
+
+        return keras_model.load(model)
+    if hub.kind(model) is not None:
+        return hub.load(model)
     if baselines.is_baseline(model):
         return baselines.load(model)
     if is_stored(model):
@@ -51,13 +71,20 @@ def _builder(task: str):
 
 def save(model, directory) -> None:
     """Writes a network as a directory that `load` reads."""
-    from detkit.detection import load as detectors
-
-    (detectors if model.task == "detection" else storage).save(model, directory)
+    _storage(model).save(model, directory)
 
 
 def save_checkpoint(model, directory) -> None:
     """Writes a network's weights alone."""
-    from detkit.detection import load as detectors
+    _storage(model).save_checkpoint(model, directory)
 
-    (detectors if model.task == "detection" else storage).save_checkpoint(model, directory)
+
+def _storage(model):
+    """The module that writes and reads models of this kind."""
+    from detkit.detection import load as detectors
+    from detkit.garden import storage as garden
+    from detkit.garden.detector import GardenDetector
+
+    if isinstance(model, GardenDetector):
+        return garden
+    return detectors if model.task == "detection" else storage

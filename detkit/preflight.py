@@ -10,6 +10,7 @@ from detkit.data.checks import INPUT_SIZE, check_all
 from detkit.data.formats import yolo_files
 from detkit.data.problems import Problem, problem_of
 from detkit.errors import DetkitError
+from detkit.garden.names import is_garden
 from detkit.pipeline import od_config
 from detkit.pipeline import pipeline as pipelines
 from detkit.zoo.catalogue import find
@@ -29,7 +30,7 @@ def check(target: Path, overrides=()) -> list[Problem]:
         return _pipeline(target, overrides)
     if (target / "pipeline.config").is_file():
         return _model(str(target))
-    if models.is_stored(target):
+    if models.is_stored(target) or is_garden(target):
         return _stored(target)
     return datasets.check(target)
 
@@ -77,6 +78,8 @@ def _pipeline(path: Path, overrides) -> list[Problem]:
         size = input_size(plan.model.name)
     except DetkitError:  # what is wrong with the model is told below
         size = INPUT_SIZE
+    if is_garden(plan.model.name):
+        return problems + check_all(sets, size) + _garden(plan, dict(sets).get("train"))
     return problems + check_all(sets, size) + _model(plan.model.name, plan, dict(sets).get("train"))
 
 
@@ -102,6 +105,21 @@ def _network(plan, train) -> list[Problem]:
         return [problem_of(error) if error.where else problem_of(error, file="model")]
     text = "; ".join(line for phase in phases for line in phase.selection.text.splitlines())
     return [Problem("info", "The model can be built.", file=plan.model.name, got=text)]
+
+
+def _garden(plan, train) -> list[Problem]:
+    """Whether a model of Model Garden can be built and its checkpoint covers it, and what would be trained."""
+    from detkit.garden import load as garden
+    from detkit.training.selection import choose
+
+    if train is None or not train.classes:
+        return []
+    try:
+        detector, _ = garden.transplant(plan.model, train.classes)
+        selection = choose(detector, plan.train.tune)
+    except DetkitError as error:
+        return [problem_of(error) if error.where else problem_of(error, file=plan.model.name)]
+    return [Problem("info", "The model can be built.", file=plan.model.name, got=selection.text.splitlines()[-1])]
 
 
 def _model(name: str, plan=None, train=None) -> list[Problem]:

@@ -12,7 +12,20 @@ import click
 from detkit.cli.lazy import LazyGroup
 from detkit.errors import DetkitError
 
-COMMANDS = ("demo", "train", "eval", "predict", "check", "inspect", "propose", "data", "zoo")
+COMMANDS = (
+    "demo",
+    "train",
+    "eval",
+    "predict",
+    "explain",
+    "check",
+    "inspect",
+    "export",
+    "propose",
+    "data",
+    "zoo",
+    "garden",
+)
 
 
 class Commands(LazyGroup):

@@ -167,6 +167,9 @@ class Network:
         """The (height, width) that an image of this size gets before padding."""
         raise NotImplementedError
 
+    def check_data(self, dataset) -> None:
+        """DataError for a dataset that the model can't learn from, beyond what the views of it check."""
+
     def batch(self, views: list) -> tuple:
         """What `training_state` takes, of some views (`detkit.data.sample.View`): inputs, true shapes, ground truth."""
         raise NotImplementedError

@@ -120,7 +120,7 @@ def _resolve(values, folder: Path) -> None:
         values["model"] = ModelConfig.expand(values["model"])
     for section, names in {
         "data": ("train", "val", "test", "images", "label_map"),
-        "model": ("name", "checkpoint", "backbone", "weights"),
+        "model": ("name", "checkpoint", "config", "backbone", "weights"),
     }.items():
         options = values.get(section)
         for name in set(names) & set(options) if isinstance(options, dict) else ():

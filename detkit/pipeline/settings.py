@@ -109,6 +109,7 @@ class ModelConfig(Options):
         help="A zoo name, a model's directory or pipeline.config.",
     )
     checkpoint: str | None = file_option("The checkpoint to restore, if it is not the one of the model's directory.")
+    config: str | None = file_option("Overrides in Model Garden's YAML, of a model called garden:EXPERIMENT.")
     backbone: str | None = option(
         None,
         path=True,

@@ -12,6 +12,8 @@ from detkit.data.dataset import Dataset
 from detkit.detection import load
 from detkit.errors import ConfigError
 from detkit.evaluation.measure import SHOWN, measure, numbers
+from detkit.garden import load as garden
+from detkit.garden.names import is_garden
 from detkit.training import phases
 from detkit.training.imprint import imprint
 from detkit.training.loop import Loop
@@ -84,13 +86,16 @@ def finetune(
 
 def _detector(pipeline, train: Dataset) -> tuple:
     """A detector for the classes of the data, and the surgery's report as text."""
+    reset = tuple(_part(name) for name in pipeline.model.reset)
+    if is_garden(pipeline.model.name):
+        return garden.transplant(pipeline.model, train.classes, reset, pipeline.train.seed)
     source = locate(pipeline.model.name, pipeline.model.checkpoint)
     detector, report = load.transplant(
         source,
         train.classes,
         init=pipeline.model.init,
         keep_classes=pipeline.model.keep_classes,
-        reset=tuple(_part(name) for name in pipeline.model.reset),
+        reset=reset,
         seed=pipeline.train.seed,
         backbone=pipeline.model.backbone and locate(pipeline.model.backbone),
     )
@@ -99,6 +104,7 @@ def _detector(pipeline, train: Dataset) -> tuple:
 
 def _network(pipeline, train: Dataset) -> tuple:
     network = models.build(pipeline.task, pipeline.model, train.classes, pipeline.train.seed)
+    network.check_data(train)
     return network, network.weights_text
 
 

@@ -1,0 +1,65 @@
+"""From options to a classifier or a localizer."""
+
+from __future__ import annotations
+
+from detkit.classification.architectures import architecture, backbone
+from detkit.classification.classifier import Classifier
+from detkit.classification.localizer import Localizer
+from detkit.classification.weights import restore_backbone
+from detkit.errors import ConfigError
+from detkit.pipeline.transfer import ClassificationModel, LocalizationModel
+
+
+def build(
+    options: ClassificationModel | LocalizationModel, classes, label_ids=None, *, seed: int = 0, pretrained: bool = True
+) -> Classifier | Localizer:
+    """A classifier, or for `LocalizationModel` a localizer, for these classes.
+
+    Args:
+        options: what it shall be.
+        classes: their names; label_ids: of each.
+        seed: of the initial weights.
+        pretrained: give the backbone the weights that the options name; otherwise a checkpoint follows.
+
+    Raises:
+        ConfigError: for an unknown architecture, options that it does not have, and classes that they do not fit.
+        CheckpointError, DownloadError: if the weights can't be had, or do not fit.
+    """
+    _check(options, tuple(classes))
+    known = architecture(options.name)
+    features = backbone(options.name, options.size, options.width, options.squeeze_excite)
+    kind = Localizer if isinstance(options, LocalizationModel) else Classifier
+    network = kind(features, known, classes, label_ids, name=known.name, options=options)
+    network.initialize(network.variables(), seed)
+    if pretrained and options.weights is not None:
+        restore_backbone(network, known.name, options.weights, options.width)
+    return network
+
+
+def _check(options, classes: tuple[str, ...]) -> None:
+    localizes = isinstance(options, LocalizationModel)
+    if localizes and options.labels != "one":
+        raise ConfigError("A localizer tells one class.", where="model.labels", got=options.labels, expected="one")
+    _check_number(options.labels, classes, least=1 if localizes else 2)
+    weights = options.class_weights
+    if weights and (len(weights) != len(classes) or not any(weights)):
+        raise ConfigError(
+            "These are not the weights of the classes.",
+            where="model.class_weights",
+            got=list(weights),
+            expected=f"{len(classes)} numbers, not all 0: for {', '.join(classes)}",
+        )
+
+
+def _check_number(labels: str, classes: tuple[str, ...], least: int) -> None:
+    right = {"one": len(classes) >= least, "binary": len(classes) == 2, "several": len(classes) >= 1}
+    if not right[labels]:
+        raise ConfigError(
+            "There is nothing to tell apart with this number of classes.",
+            where=f"model.labels: {labels}",
+            got=", ".join(classes) or "no class",
+            expected={"one": f"{least} classes or more", "binary": "2 classes", "several": "a class"}[labels],
+            fix="Add photos of another class, or use model.labels=several to tell whether a class is there."
+            if len(classes) < 2
+            else "Set model.labels=one.",
+        )
