@@ -14,8 +14,9 @@ SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # What a training run keeps beside the model. Slot variables hang below the variable they belong to.
 BOOKKEEPING = re.compile(r"(^|/)(save_counter|step|global_step)$|^optimizer/|/\.OPTIMIZER_SLOT/|^_optimizer/")
-# What every model has by one of these names: the first two in the OD API, the others in detkit's other models.
-BACKBONES = ("_feature_extractor", "_feature_extractor_for_proposal_features", "backbone", "head")
+# What every model has by one of these names: the first two in the OD API, "_backbone" and "backbone" in Model Garden,
+# "backbone" and "head" in detkit's other models.
+BACKBONES = ("_feature_extractor", "_feature_extractor_for_proposal_features", "_backbone", "backbone", "head")
 
 
 def open_checkpoint(path) -> Checkpoint:

@@ -29,8 +29,14 @@ def save(nodes: dict, variable_names, directory) -> None:
     """
     import tensorflow as tf
 
+    save_object(tf.train.Checkpoint(model=_tree(nodes, variable_names, tf.train.Checkpoint)), directory)
+
+
+def save_object(root, directory) -> None:
+    """Writes a tf.train.Checkpoint as `directory`/ckpt-0; errors as for `save`."""
+    import tensorflow as tf
+
     directory = Path(directory)
-    root = tf.train.Checkpoint(model=_tree(nodes, variable_names, tf.train.Checkpoint))
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}-") as scratch:
