@@ -11,7 +11,7 @@ from detkit.data import batches
 from detkit.errors import ConfigError
 from detkit.progress import progress
 
-CHUNK = 4  # views that go through the frozen part together
+CHUNK = 4 * 320 * 320  # pixels of the views that go through the frozen part together
 
 
 @dataclass
@@ -48,6 +48,12 @@ class Prefix:
             )
         self.detector, self.seam = detector, seam
         self._run = tf.function(self._record, autograph=False, reduce_retracing=True)
+
+    @property
+    def chunk(self) -> int:
+        """How many views go through together: small ones need company to keep the processor busy."""
+        height, width = self.detector.input_size
+        return min(max(CHUNK // (height * width), 4), 32)
 
     def _record(self, inputs, true_shapes, truth):
         state = self.detector.training_state(inputs, true_shapes, truth)
@@ -91,7 +97,8 @@ def fill(
         ConfigError: if it is demanded and does not fit.
     """
     photos = [(photo, 0) for photo in range(len(views))]
-    done = min(CHUNK, len(photos))
+    chunk = prefix.chunk
+    done = min(chunk, len(photos))
     first = prefix.records([views.view(*number) for number in photos[:done]])
     one = _nbytes(first) / done
     fitting = int(limit_mb * 2**20 / (one * len(views)))
@@ -110,11 +117,11 @@ def fill(
     pieces = {name: [value.numpy()] for name, value in first.items()}
     with progress(total=len(numbers), description="cache", show=show) as bar:
         bar.update(done)
-        for start in range(done, len(numbers), CHUNK):
-            chunk = [views.view(*number) for number in numbers[start : start + CHUNK]]
-            for name, value in prefix.records(chunk).items():
+        for start in range(done, len(numbers), chunk):
+            some = [views.view(*number) for number in numbers[start : start + chunk]]
+            for name, value in prefix.records(some).items():
                 pieces[name].append(value.numpy())
-            bar.update(len(chunk))
+            bar.update(len(some))
     records = {name: tf.constant(_join(pieces.pop(name))) for name in list(pieces)}
     return Cache(records, len(views), per_photo, _nbytes(records))
 

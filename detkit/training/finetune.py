@@ -11,6 +11,7 @@ from detkit.data import batches
 from detkit.data.dataset import Dataset
 from detkit.detection import load
 from detkit.errors import ConfigError
+from detkit.evaluation.coco import check_classes
 from detkit.evaluation.measure import SHOWN, measure, numbers
 from detkit.garden import load as garden
 from detkit.garden.names import is_garden
@@ -66,6 +67,8 @@ def finetune(
     network, text = _detector(pipeline, train) if pipeline.task == "detection" else _network(pipeline, train)
     plan = phases.plan(network, settings)
     train = train.with_classes(network.classes)
+    for other in filter(None, (val, test)):  # before an hour of training
+        check_classes(other, network.classes)
     views = batches.Views(train, network.resized, settings.augment, settings.seed, network.wants)
     if not directory.begin(pipeline, resume=resume, overwrite=overwrite):
         directory.log("\n".join([text, *(phase.selection.text for phase in plan)]))
