@@ -84,6 +84,7 @@ def _of_other_task(model, dataset: Dataset, output, title: str, show_progress, *
     if refused:
         fix = f"Leave out {', '.join(f'--{name}' for name in refused)}."
         raise ConfigError("Only detectors are evaluated with this option.", got=model.task, fix=fix)
+    coco.check_classes(dataset, model.classes)
     folder = make_directory(output)
     dataset = dataset.with_classes(tuple(dict.fromkeys((*model.classes, *dataset.classes))))
     results = list(look_at_all(model, dataset, show_progress))

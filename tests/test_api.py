@@ -90,6 +90,12 @@ def test_a_directory_without_a_config(tmp_path):
     assert str(tmp_path) in str(error.value)
 
 
+def test_a_run_that_was_not_finished(tmp_path):
+    (tmp_path / "training").mkdir()
+    with pytest.raises(ConfigError, match="The run in this directory has left no model(.|\n)*--resume"):
+        detkit.load(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["no/such/model", "model.config", "/nowhere"])
 def test_a_path_that_is_not_there(name):
     with pytest.raises(ConfigError) as error:

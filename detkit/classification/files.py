@@ -65,7 +65,7 @@ def fetched(address: str) -> Path:
     path = make_directory(cache_directory().parent / "weights" / expected.lower()) / name
     with locked(path.with_name(name + ".lock")):
         if not path.is_file():
-            download(url, path)
+            _download(url, path)
         got = sha256(path)
         if got != expected.lower():
             path.unlink()
@@ -78,6 +78,19 @@ def fetched(address: str) -> Path:
                 "give its sum.",
             )
     return path
+
+
+def _download(url: str, path: Path) -> None:
+    try:
+        download(url, path)
+    except DownloadError as error:
+        raise DownloadError(
+            error.what,
+            where=error.where,
+            got=error.got,
+            expected=error.expected,
+            fix="Check the address and the network; or download the file elsewhere and give its path as model.weights.",
+        ) from error
 
 
 def read(path: Path, name: str, width: float) -> list[Layer]:

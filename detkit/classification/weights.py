@@ -35,28 +35,29 @@ def restore_backbone(network, name: str, weights: str, width: float = 1.0) -> No
         ConfigError: if there is nothing of that name, or it is another architecture's.
         CheckpointError, DownloadError: if it can't be had or read, or its shapes do not fit.
     """
+    option = "model.encoder" if network.task == "segmentation" else "model.name"
     if weights == "imagenet":
-        layers, source = _imagenet(name, width), "ImageNet, by Keras"
+        layers, source = _imagenet(name, width, option), "ImageNet, by Keras"
     elif weights.startswith(("http://", "https://")):
         path = files.fetched(weights)
         layers, source = files.read(path, name, width), weights
     elif Path(weights).is_file() or Path(weights).suffix in (".h5", ".keras"):
         layers, source = files.read(Path(weights), name, width), weights
     else:
-        layers, source = _of_model(weights, name), weights
+        layers, source = _of_model(weights, name, option), weights
     count = _assign(network, layers, source)
     network.pretrained = True
     network.weights_text = f"backbone {name}: {count} variables from {source}; head: initial"
 
 
-def _imagenet(name: str, width: float) -> list[Layer]:
+def _imagenet(name: str, width: float, option: str) -> list[Layer]:
     if name not in APPLICATIONS:
         raise ConfigError(
             "There are no weights of ImageNet for this architecture.",
             where="model.weights",
             got=f"imagenet for {name}",
             expected="an architecture of Keras Applications",
-            fix="Set model.weights=null to train it from scratch, or choose MobileNetV2, ResNet50, ...",
+            fix=f"Set model.weights=null to train it from scratch, or {option}=MobileNetV2, ResNet50, ...",
         )
     try:
         model = application(name, weights="imagenet", width=width)
@@ -79,11 +80,11 @@ def _imagenet(name: str, width: float) -> list[Layer]:
     return layers_of(model)
 
 
-def _of_model(weights: str, name: str) -> list[Layer]:
+def _of_model(weights: str, name: str, option: str) -> list[Layer]:
     """Of a directory that detkit wrote, or of a detector."""
     if storage.is_stored(weights):
         stored = storage.read(weights)
-        _check_same(name, getattr(stored.options, "encoder", None) or stored.options.name, weights)
+        _check_same(name, getattr(stored.options, "encoder", None) or stored.options.name, weights, option)
         return _of_run(open_checkpoint(weights))
     source = locate(weights)
     kinds = [extractor for part in (source.config.model.ssd,) if part and (extractor := part.feature_extractor.type)]
@@ -96,18 +97,18 @@ def _of_model(weights: str, name: str) -> list[Layer]:
             expected="an SSD on MobileNet v1 or v2",
             fix='Use "hands" for MobileNetV2, or another source of weights.',
         )
-    _check_same(name, fitting, weights)
+    _check_same(name, fitting, weights, option)
     return _of_detector(open_checkpoint(source.checkpoint))
 
 
-def _check_same(name: str, theirs: str, weights: str) -> None:
+def _check_same(name: str, theirs: str, weights: str, option: str) -> None:
     if plain_name(name) != plain_name(theirs):
         raise ConfigError(
             "The weights are those of another architecture.",
             where=f"model.weights: {weights}",
             got=theirs,
             expected=name,
-            fix=f"Set model.name={theirs}, or use other weights.",
+            fix=f"Set {option}={theirs}, or use other weights.",
         )
 
 

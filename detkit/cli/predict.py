@@ -37,7 +37,10 @@ class Predict(GroupedCommand):
 @options_of(*CLASSES)
 @click.pass_context
 def predict(context, model, sources, output, **options):
-    """Detect objects in images and videos, and draw them.
+    """Run a model over images and videos, and draw what it finds.
+
+    Of a detector these are objects, of a segmenter the classes of pixels, of a classifier the classes of pictures.
+    Scores, classes, tiles, tracks and --resume are for detectors only.
 
     MODEL is a name of `detkit zoo list` or a model or run directory. A SOURCE is an image, a folder of
     images, a video (whatever FFmpeg reads; animated GIF too), a quoted pattern, a camera (camera:0), an address

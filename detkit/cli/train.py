@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 
 import click
@@ -34,5 +35,6 @@ def train(pipeline: Path, overrides: tuple[str, ...], output: Path | None, resum
     from detkit.text import aligned
 
     run = api.train(pipeline, overrides=overrides, output=output, resume=resume, overwrite=overwrite)
-    click.echo(aligned([[name, f"{value:.4g}"] for name, value in run.metrics.items()]))
+    numbers = {name: value for name, value in run.metrics.items() if "/" not in name}  # without those of a class
+    click.echo(aligned([[name, f"{value:.4g}" if isfinite(value) else "-"] for name, value in numbers.items()]))
     click.echo(f"The model is in {run.directory}. Try it:  detkit predict {run.directory} PHOTO")

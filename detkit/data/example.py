@@ -303,6 +303,9 @@ def size_problem(example: Example) -> Problem | None:
             f"If the boxes were drawn on the unrotated photo, remove its EXIF orientation ({orientation}); "
             "if they were drawn on the upright one, swap width and height in the annotation."
         )
+    elif example.class_map is not None:
+        what = "The picture and its class map have different sizes."
+        fix = "Export the class map again at the size of the picture, or restore the picture that it was made for."
     else:
         what = "The picture has another size than its annotation says."
         fix = "Correct width and height in the annotation, or restore the picture that was annotated."

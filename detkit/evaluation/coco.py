@@ -238,14 +238,14 @@ def _class_warnings(dataset: Dataset, detections: Sequence[Detections]) -> list[
 
 
 def check_classes(dataset: Dataset, known: Sequence[str]) -> None:
-    """DataError if none of the classes that a detector knows is one of the dataset's."""
+    """DataError if none of the classes that a model knows is one of the dataset's."""
     if not set(known) & set(dataset.classes):
         raise DataError(
-            "Detector and dataset have no class in common.",
-            got=f"detector: {_listed(known)}",
+            "Model and dataset have no class in common.",
+            got=f"model: {_listed(known)}",
             expected=f"dataset: {_listed(dataset.classes)}",
             fix="Classes are matched by name: rename them in the label map or in the annotations, "
-            "or fine-tune the detector on this dataset's classes.",
+            "or train the model on this dataset's classes.",
         )
 
 

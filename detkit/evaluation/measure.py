@@ -36,7 +36,7 @@ def measure(model, dataset: Dataset, results: Iterable):
         The metrics of detkit.evaluation for the task.
 
     Raises:
-        DataError: if there is nothing to measure on.
+        DataError: if there is nothing to measure on, or no class in common.
     """
     return _MEASURES[getattr(model, "task", "detection")](model, dataset, results)
 
@@ -112,6 +112,7 @@ def _segmentation(model, dataset, results):
 
 def _union(dataset: Dataset, model) -> tuple[tuple[str, ...], list[int]]:
     """The classes of both, the dataset's first, and where among them the model's are."""
+    coco.check_classes(dataset, model.classes)
     classes = tuple(dict.fromkeys((*dataset.classes, *model.classes)))
     return classes, [classes.index(name) for name in model.classes]
 

@@ -43,11 +43,11 @@ def rise(
     visible, answered, all_scores = np.zeros(size), np.zeros(size), []
     drawn = _masks(np.random.default_rng(seed), masks, size, cells)
     for batch in _batches(drawn, masks, "masks", show_progress):
-        scores = answer(_covered(picture, batch))
+        all_scores.append(answer(_covered(picture, batch)))
         visible += batch.sum(axis=0)
-        answered += np.tensordot(scores, batch, 1)
-        all_scores.append(scores)
-    scores = np.concatenate(all_scores).astype(np.float64)
+        # Only differences count; so nothing is left of an answer that is always the same.
+        answered += np.tensordot(all_scores[-1] - all_scores[0][0], batch, 1)
+    scores = np.concatenate(all_scores).astype(np.float64) - all_scores[0][0]
     shown, hidden = np.maximum(visible, 1e-6), np.maximum(masks - visible, 1e-6)
     found = answered / shown - (scores.sum() - answered) / hidden
     chance = 2 * scores.std() * np.sqrt(1 / shown + 1 / hidden)

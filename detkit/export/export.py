@@ -6,7 +6,7 @@ import itertools
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,13 @@ from detkit.detection.center_net import CenterNet
 from detkit.detection.detector import Detector
 from detkit.detection.faster_rcnn import FasterRCNN
 from detkit.errors import ConfigError
-from detkit.export import contents, onnx, saved_model, tflite
+from detkit.export import contents, functional, onnx, saved_model, tflite
 from detkit.export.agreement import SHARE, Agreement, compare
 from detkit.export.lite import lite
 from detkit.export.serving import IMAGE, serving
 from detkit.hub import load as hub
 from detkit.io import atomic_write, make_directory
+from detkit.networks.functional import FunctionalNetwork
 from detkit.pipeline.fields import nearest
 from detkit.progress import progress
 
@@ -81,8 +82,16 @@ class Report(tuple):
 class Source:
     """The model of a run, and what several of its exports have in common."""
 
-    def __init__(self, detector: Detector, data):
-        self.detector, self.data = detector, data
+    def __init__(self, detector: Detector, samples: Callable):
+        self.detector, self.samples = detector, samples
+
+    def write(self, name: str, path: Path) -> None:
+        """Writes one of FORMATS."""
+        FORMATS[name].write(self, path)
+
+    def check(self, name: str, path: Path, images: list) -> Agreement:
+        """Compares what an export finds with what the detector finds."""
+        return compare(self.detector, FORMATS[name].load(path), images)
 
     @cached_property
     def serving(self) -> Callable:
@@ -92,20 +101,12 @@ class Source:
     def lite(self) -> Callable:
         return lite(self.detector)
 
-    def images(self, count: int) -> list[np.ndarray]:
-        """So many images of the data, or of a drawn scene if there are none."""
-        if self.data is not None:
-            return [example.pixels() for example in itertools.islice(self.data, count)]
-        from detkit.data.synthesis import boats
-
-        return [pixels for pixels, _ in boats.clip(frames=count)]
-
 
 def export(detector, to: str | Sequence[str], output=None, data=None, show_progress=None) -> Report:
     """Writes a detector in other formats, reloads each and compares what it finds with what the detector finds.
 
     Args:
-        detector: of `detkit.load`.
+        detector: of `detkit.load`, of whatever task.
         to: names of FORMATS.
         output: the file (for a SavedModel the directory) of one format; the directory of several. By default they are
             in the working directory, called after the detector.
@@ -118,10 +119,20 @@ def export(detector, to: str | Sequence[str], output=None, data=None, show_progr
     chosen = dict.fromkeys([to] if isinstance(to, str) else to)
     _check(detector, chosen, data)
     places = _places(detector.name, list(chosen), output)
-    source = Source(detector, data)
-    images = source.images(CHECKED)
+    images = _images(data, CHECKED)
+    samples = partial(_images, data, SAMPLES)
+    source = (functional.Source if isinstance(detector, FunctionalNetwork) else Source)(detector, samples)
     listed = progress(places.items(), total=len(places), description="export", show=show_progress)
     return Report(_exported(source, name, path, images) for name, path in listed)
+
+
+def _images(data, count: int) -> list[np.ndarray]:
+    """So many images of the data, or of a drawn scene if there are none."""
+    if data is not None:
+        return [example.pixels() for example in itertools.islice(data, count)]
+    from detkit.data.synthesis import boats
+
+    return [pixels for pixels, _ in boats.clip(frames=count)]
 
 
 def _check(detector, chosen, data) -> None:
@@ -131,11 +142,11 @@ def _check(detector, chosen, data) -> None:
             raise ConfigError("There is no such format.", got=repr(name), expected=", ".join(FORMATS), fix=fix)
     if not chosen:
         raise ConfigError("No format to export to.", expected=", ".join(FORMATS))
-    if not isinstance(detector, Detector):
+    if not isinstance(detector, (Detector, FunctionalNetwork)):
         raise ConfigError(
             "This model can't be exported.",
             got=f"{detector.name}: {type(detector).__name__}",
-            expected="a detector with a network of detkit's own",
+            expected="a model with a network of detkit's own",
             fix="Export the model that it was made of.",
         )
     if detector.input_size is None:
@@ -168,30 +179,29 @@ def _places(name: str, formats: list[str], output) -> dict[str, Path]:
 
 
 def _exported(source: Source, name: str, path: Path, images) -> Exported:
-    chosen = FORMATS[name]
     make_directory(path.parent)
     try:
-        chosen.write(source, path)
+        source.write(name, path)
     except (OSError, tf.errors.OpError) as error:
         fix = "Choose a directory that you may write to, on a disk with room."
         got = getattr(error, "strerror", None) or error
         raise ConfigError("Can't write the export.", where=path, got=got, fix=fix) from error
     try:
-        return Exported(name, path, _size(path), _checked(source.detector, chosen, path, images))
+        return Exported(name, path, _size(path), _checked(source, name, path, images))
     except BaseException:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
 
 
-def _checked(detector, chosen: Format, path: Path, images) -> Agreement:
-    agreement = compare(detector, chosen.load(path), images)
-    if agreement.within(chosen.tolerance):
+def _checked(source: Source, name: str, path: Path, images) -> Agreement:
+    agreement, tolerance = source.check(name, path, images), FORMATS[name].tolerance
+    if agreement.within(tolerance):
         return agreement
     raise ConfigError(
         "The export does not find what the model finds; it was removed.",
         where=path,
         got=f"scores that differ by up to {agreement.score:.2g}",
-        expected=f"up to {chosen.tolerance:g} for {SHARE:.0%} of the best detections",
+        expected=f"up to {tolerance:g} for {SHARE:.0%} of the best detections",
         fix="Export to another format; for int8 try more pictures, like those of the model's task.",
     )
 
@@ -229,7 +239,7 @@ def _write_tflite(kind: str, source: Source, path: Path) -> None:
         )
     facts = contents.of_fixed_size(source.detector, "uint8" if kind == "int8" else "float32")
     spec = tf.TensorSpec([1, *facts.size, 3], facts.input, "image")
-    samples = [facts.prepare(image)[0] for image in source.images(SAMPLES)] if kind == "int8" else ()
+    samples = [facts.prepare(image)[0] for image in source.samples()] if kind == "int8" else ()
     content = tflite.convert(source.lite, spec, kind, samples)
     _write(path, tflite.attach(content, contents.files(source.detector, facts)))
 

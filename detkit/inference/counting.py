@@ -12,7 +12,6 @@ import numpy as np
 from detkit.detections import Detections
 from detkit.inference.geometry import Shape, inside
 from detkit.inference.options import Tracking
-from detkit.inference.outputs import ensure_writable
 from detkit.inference.writer import Result
 from detkit.io import write_json
 
@@ -73,15 +72,10 @@ class Tally:
 
     Args:
         tracking: where to count, and which file to write.
-
-    Raises:
-        ConfigError: if that file can't be written.
     """
 
     def __init__(self, tracking: Tracking):
         self._tracking, self._counters, self._counts = tracking, {}, {}
-        if tracking.counts:
-            ensure_writable(Path(tracking.counts).parent)
 
     def count(self, results: Iterable[Result]) -> Iterator[Result]:
         """The results, which have `track_ids`, their frames with `counts`; each source is counted by itself."""

@@ -40,7 +40,7 @@ class Outputs(NamedTuple):
 
 def plan(
     sources: Sequence[Source], output: str | Path | None, writing: Writing, label_ids: Sequence[int],
-    word: str = "detected",
+    word: str = "detected", also: Sequence[Path] = (),
 ) -> Outputs:  # fmt: skip
     """Everything that is to be written.
 
@@ -55,6 +55,7 @@ def plan(
         writing: what else is written, and how.
         label_ids: the category id of each class.
         word: instead of "detected" in these names.
+        also: files that are written besides, for nothing else to have their names.
 
     Raises:
         ConfigError: if an output can't be written or doesn't fit the sources, two outputs would have one
@@ -64,9 +65,7 @@ def plan(
     drawn = []
     if output is not None or not (shared or tracks):
         drawn = _drawn(sources, output, writing, word)
-    _refuse_clashes(sources, [*drawn, *shared, *tracks])
-    for directory in {file.parent for target in (*drawn, *shared, *tracks) for file in target.files}:
-        ensure_writable(directory)
+    check(sources, [file for target in (*drawn, *shared, *tracks) for file in target.files] + [*also])
     pairs = zip_longest(*(each or [None] * len(sources) for each in (drawn, tracks)))
     own = {source: tuple(filter(None, pair)) for source, pair in zip(sources, pairs, strict=True)}
     return Outputs(own, tuple(shared))
@@ -125,7 +124,23 @@ def _drawn(sources: Sequence[Source], output: str | Path | None, writing: Writin
     return targets
 
 
-def ensure_writable(directory: Path) -> None:
+def check(sources: Sequence[Source], files: Sequence[Path]) -> None:
+    """Makes the directories of files; ConfigError if one can't be written, is there twice, or would replace a source.
+
+    Args:
+        sources: what will be read.
+        files: all that will be written, as far as it is known.
+    """
+    _refuse_clashes(sources, files)
+    for file in files:
+        if file.is_dir():
+            fix = "Give the path of a file."
+            raise ConfigError("The output is a directory.", where=file, expected="a file", fix=fix)
+    for directory in {file.parent for file in files}:
+        _ensure_writable(directory)
+
+
+def _ensure_writable(directory: Path) -> None:
     """Makes the directory if need be; ConfigError unless a file can be written into it."""
     make_directory(directory)
     try:
@@ -215,12 +230,12 @@ def _mismatch(source: Source, output: Path, writing: Writing) -> ConfigError:
     )
 
 
-def _refuse_clashes(sources: Sequence[Source], targets: Sequence[Target]) -> None:
-    files = Counter(file.resolve() for target in targets for file in target.files)
-    twice = [file for file, count in files.items() if count > 1]
+def _refuse_clashes(sources: Sequence[Source], files: Sequence[Path]) -> None:
+    counts = Counter(file.resolve() for file in files)
+    twice = [file for file, count in counts.items() if count > 1]
     if twice:
-        fix = "Run detkit once for each of them, with different outputs."
-        raise ConfigError("Two sources would be written to one file.", where=twice[0], fix=fix)
+        fix = "Give each output a name of its own; of sources with one name, run detkit once for each."
+        raise ConfigError("Two outputs would be written to one file.", where=twice[0], fix=fix)
     inputs = {file.resolve() for source in sources for file in getattr(source, "files", (source.path,))}
-    for file in inputs & files.keys():
+    for file in inputs & counts.keys():
         raise ConfigError("The output would replace a source.", where=file, fix="Choose another output.")

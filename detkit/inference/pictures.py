@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from itertools import tee
+from itertools import chain, tee
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,9 +149,8 @@ def _plan(sources: Sequence[Source], output, chosen: Settings, kind: _Kind) -> O
         own = outputs.plan(sources, output, pictures, (), word=kind.word).own
     if own and kind.word == "overlay":
         own = {source: (*targets, _masks(source, targets[0])) for source, targets in own.items()}
-        _refuse_clashes([targets[-1] for targets in own.values()])
-    for target in shared:
-        outputs.ensure_writable(target.path.parent)
+    targets = [*shared, *chain.from_iterable(own.values())]
+    outputs.check(sources, [file for target in targets for file in target.files])
     return Outputs(own, tuple(shared))
 
 
@@ -176,15 +175,6 @@ def _masks(source: Source, overlay: Target) -> Target:
         return folder / f"{frame.index:06}.png"
 
     return Target(folder, (folder / "000000.png",), lambda: picture_sinks.masks(path_of))
-
-
-def _refuse_clashes(targets: Sequence[Target]) -> None:
-    seen: set[Path] = set()
-    for file in (file for target in targets for file in target.files):
-        if file in seen:
-            fix = "Run detkit once for each of them, with different outputs."
-            raise ConfigError("The class maps of two sources would be written to one file.", where=file, fix=fix)
-        seen.add(file)
 
 
 def _draw_classes(image: np.ndarray, found, labels: bool) -> np.ndarray:

@@ -149,7 +149,8 @@ def _lowest(chosen: Settings) -> float:
 def _outputs(detector, sources: Sequence[Source], output, chosen: Settings) -> outputs.Outputs:
     """Everything that is to be written; ConfigError if something can't be."""
     label_ids = getattr(detector, "label_ids", None) or range(1, len(detector.classes) + 1)
-    return outputs.plan(sources, output, chosen.writing, label_ids)
+    counts = [Path(chosen.tracking.counts)] if chosen.tracking.counts else []
+    return outputs.plan(sources, output, chosen.writing, label_ids, also=counts)
 
 
 def _run(sources: Sequence[Source], read: Read, results: Callable, writer: Writer, show: bool | None) -> Summary:

@@ -19,6 +19,7 @@ from detkit.inference.stages import ordered_map
 from detkit.inference.tiling import Tiling
 
 _PLAIN_BATCH = 8
+_FEWEST = 8  # images for which compiling the network takes longer than it saves
 
 
 class Predictor:
@@ -51,7 +52,9 @@ class Predictor:
         _check_views(detector, tiles, tta)
         self._tiling = None if tiles is None else Tiling(_side(detector, tiles), tile_overlap)
         self._augmentation = Augmentation(tuple(tta)) if tta else None
-        self._network = _network(detector, runtime, batch_size, precision, frames)
+        few = frames is not None and frames <= _FEWEST and not (tiles or tta)
+        plain = few and (runtime, precision) == ("auto", "float32")
+        self._network = _network(detector, runtime, batch_size, precision, frames, plain)
         self.runtime, self.batch_size = self._network.runtime, self._network.batch_size
 
     def warm_up(self) -> None:
@@ -118,7 +121,7 @@ class _Look:
 
 
 class _Plain:
-    """A detector without a network to compile, in one thread."""
+    """A detector as it is, in one thread: without a network to compile, or for too few images to do so."""
 
     runtime, workers = "plain", 1
 
@@ -137,7 +140,9 @@ class _Plain:
         return ordered_map(partial(self.detect, threshold=threshold), batches, self.workers)
 
 
-def _network(detector, runtime: str, batch_size: int | None, precision: str, frames: int | None):
+def _network(detector, runtime: str, batch_size: int | None, precision: str, frames: int | None, plain: bool):
+    if plain:
+        return _Plain(detector, batch_size or 1)
     if hasattr(detector, "postprocess") and detector.input_size is not None:
         from detkit.inference.workers import Workers
 

@@ -69,7 +69,8 @@ def read(directory) -> Stored:
     try:
         values, _ = yaml_format.loads(path.read_text(encoding="utf-8"), str(path))
         task, classes, label_ids = values["task"], values["classes"], values["label_ids"]
-        return Stored(task, from_mapping(MODELS[task], values["model"]), tuple(map(str, classes)), tuple(label_ids))
+        options = _options(MODELS[task], values["model"], path)
+        return Stored(task, options, tuple(map(str, classes)), tuple(label_ids))
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             "The model's description can't be read.",
@@ -78,6 +79,14 @@ def read(directory) -> Stored:
             expected=f"task ({', '.join(MODELS)}), model, classes and label_ids, as detkit writes them",
             fix="Copy the run directory again, whole.",
         ) from None
+
+
+def _options(kind: type[Options], values, path: Path) -> Options:
+    try:
+        return from_mapping(kind, values)
+    except ConfigError as error:
+        parts = {"got": error.got, "expected": error.expected, "fix": error.fix}
+        raise ConfigError(error.what, where=f"{path}: {error.where}", **parts) from None
 
 
 def restore(network, directory, checkpoint=None):

@@ -13,7 +13,7 @@ from detkit.pipeline.settings import DataConfig, Training, file_option, full_pat
 
 _SIZE = "a whole number above 0, or [height, width]"
 _UNFREEZE = "the name of a layer, or the share of the backbone's layers, above 0 and up to 1"
-_WEIGHTS = 'null, "imagenet", a model ("hands", a run directory), a file of weights, or URL#sha256=SUM'
+_WEIGHTS = '"imagenet", a model ("hands", a run directory), a file of weights, or URL#sha256=SUM'
 
 
 def _size(value, path: str) -> tuple[int, int] | None:
@@ -36,7 +36,7 @@ def _weights(value, path: str) -> str | None:
 
 
 def _size_option(help: str, default: tuple[int, int] | None = None):
-    return option(default, convert=_size, expects=f"{_SIZE}, or null", help=help)
+    return option(default, convert=_size, expects=_SIZE, help=help)
 
 
 def _weights_option(default: str | None, help: str):

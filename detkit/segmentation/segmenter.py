@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from detkit.data.class_map import IGNORED
+from detkit.data.dataset import Dataset
 from detkit.errors import DataError
 from detkit.networks.functional import FunctionalNetwork
 from detkit.pipeline.transfer import SegmentationModel
@@ -43,6 +44,17 @@ class Segmenter(FunctionalNetwork):
     ):  # fmt: skip
         super().__init__(architecture.model, architecture.backbone, classes, label_ids, name=name, options=options)
         self.stride = architecture.stride
+
+    def check_data(self, dataset: Dataset) -> None:
+        """DataError if no picture has a pixel of a class."""
+        if not any(np.isin(example.semantic(), (0, IGNORED), invert=True).any() for example in dataset):
+            raise DataError(
+                "There is no class to learn: no picture has a pixel of one.",
+                where=dataset.name,
+                got=f"{len(dataset)} pictures of background and ignored pixels only",
+                expected=f"pixels of {', '.join(dataset.classes)}",
+                fix="Check that the masks have the values of the classes.",
+            )
 
     # Training
 

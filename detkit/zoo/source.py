@@ -60,6 +60,13 @@ def locate(model, checkpoint=None) -> ModelSource:
 
 
 def _from_directory(directory: Path, config_path: Path, checkpoint, name: str | None = None) -> ModelSource:
+    if (directory / "training").is_dir() and not config_path.is_file():
+        raise ConfigError(
+            "The run in this directory has left no model.",
+            where=directory,
+            expected="model.yaml, or pipeline.config of a detector, and checkpoint/, which the end of training writes",
+            fix=f"Go on with it: `detkit train PIPELINE --output {directory} --resume`, or copy all of it again.",
+        )
     if not config_path.is_file():
         raise ConfigError(
             "The model directory has no pipeline.config.",

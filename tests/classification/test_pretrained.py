@@ -81,6 +81,8 @@ def test_a_checksum_decides_over_a_download(lenet, tmp_path, monkeypatch):
         with pytest.raises(DetkitError, match="not the one that was asked for: its SHA-256 differs"):
             classifier(f"{url}#sha256={'0' * 64}")
         assert_taken(classifier(f"{url}#sha256={right}"), lenet)
+        with pytest.raises(DetkitError, match="fix: Check the address.*give its path as model.weights"):
+            classifier(f"{address}/missing.h5#sha256={right}")
     assert_taken(classifier(f"{url}#sha256={right}"), lenet)  # from the cache
 
 

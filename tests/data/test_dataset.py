@@ -86,6 +86,12 @@ def test_pixels_of_another_size_are_refused(tmp_path):
     )
 
 
+def test_a_class_map_of_another_size_is_told_so(tmp_path):
+    path = picture(tmp_path / "a.png")
+    with pytest.raises(DataError, match="class map have different sizes(.|\n)*60 x 80(.|\n)*30 x 40(.|\n)*Export the"):
+        Example(path, [], [], (30, 40), class_map=np.zeros((30, 40), np.uint8)).pixels()
+
+
 def test_a_rotated_photo_with_its_unrotated_size_is_explained(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -13,7 +13,7 @@ from detkit.detection.build import build
 from detkit.detection.postprocessing import likely
 from detkit.errors import ConfigError
 from detkit.export.frozen import freeze
-from detkit.inference import runtimes
+from detkit.inference import runtimes, workers
 from detkit.inference.predictor import Predictor
 from detkit.inference.preprocessing import Preprocessor, colours
 
@@ -196,6 +196,14 @@ def test_what_does_not_go_together(small):
     plain = SimpleNamespace(classes=("a",), detect=None)
     with pytest.raises(ConfigError, match="This detector has no network that could be compiled."):
         Predictor(plain, "litert")
+
+
+@pytest.mark.parametrize("options, plain", [({}, True), ({"frames": None}, False), ({"frames": 9}, False),
+                                            ({"tiles": 64}, False), ({"runtime": "tensorflow"}, False)])  # fmt: skip
+def test_for_a_few_images_nothing_is_compiled(small, monkeypatch, options, plain):
+    monkeypatch.setattr(workers, "Workers", lambda *_, **__: SimpleNamespace(runtime="compiled", batch_size=1))
+    predictor = Predictor(small, **{"frames": 1} | options)
+    assert predictor.runtime == ("plain" if plain else "compiled")
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.01, 0.1, 0.5, 0.9999, 1.0])

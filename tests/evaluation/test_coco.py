@@ -232,11 +232,11 @@ def test_no_common_class_is_an_error_with_both_lists():
     with pytest.raises(DataError) as error:
         evaluate(data, [found([BOX], [0.9], [0], ("Duck", "hand"))])
     assert str(error.value) == (
-        "Detector and dataset have no class in common.\n"
-        "  got: detector: Duck, hand\n"
+        "Model and dataset have no class in common.\n"
+        "  got: model: Duck, hand\n"
         "  expected: dataset: duck, dog\n"
         "  fix: Classes are matched by name: rename them in the label map or in the annotations, "
-        "or fine-tune the detector on this dataset's classes."
+        "or train the model on this dataset's classes."
     )
 
 

@@ -72,6 +72,13 @@ def test_classes_in_another_order_or_unknown_are_matched_by_name(picture):
     assert found.classes == ("cat", "dog", "bird") and found.numbers["accuracy"] == 0.5
 
 
+@pytest.mark.parametrize("task", ["classification", "localization", "segmentation"])
+def test_no_common_class_is_an_error(picture, task):
+    data = examples(picture, 1, image_labels=[[0]])
+    with pytest.raises(DataError, match="no class in common(.|\n)*model: bird, fish(.|\n)*dataset: cat, dog"):
+        measure(model(task, classes=("bird", "fish")), data, [classified(1.0, 0.0)])
+
+
 def test_a_picture_without_a_class(picture):
     data = examples(picture, 1, image_labels=[[]])
     with pytest.raises(DataError, match="doesn't have one class") as error:

@@ -81,6 +81,14 @@ def test_tables_alone_draw_nothing(folder):
     ]
 
 
+@pytest.mark.parametrize("option", ["json", "csv", "jsonl"])
+def test_no_table_replaces_a_source(folder, option):
+    with pytest.raises(ConfigError, match="The output would replace a source."):
+        api.predict(Halves(), folder / "a.png", **{option: folder / "a.png"})
+    with pytest.raises(ConfigError, match="The output is a directory."):
+        api.predict(Halves(), folder / "a.png", **{option: folder})
+
+
 def test_a_classifier_draws_its_classes_and_tells_all_scores(folder):
     summary = api.predict(Sure(), folder / "a.png", folder / "out", json=folder / "out/all.json")
     assert {path.name for path in summary.outputs} == {"a.classified.png", "all.json"}
@@ -128,7 +136,7 @@ def test_what_only_detectors_have_is_refused(folder, option):
 
 def test_maps_of_two_sources_with_one_name_are_refused(folder):
     Image.new("RGB", (8, 8)).save(folder / "a.jpg")
-    with pytest.raises(ConfigError, match=r"class maps of two sources(.|\n)*a.mask.png"):
+    with pytest.raises(ConfigError, match=r"Two outputs would be written to one file(.|\n)*a.mask.png"):
         api.predict(Halves(), [folder / "a.png", folder / "a.jpg"], folder / "out")
 
 

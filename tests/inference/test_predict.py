@@ -277,12 +277,32 @@ def test_several_sources_fit_in_no_file(detector, make_video):
 
 def test_two_sources_of_one_name(detector, make_video):
     sources = [make_video("a.mp4"), make_video("a.mkv")]
-    assert "Two sources would be written to one file." in failure(ConfigError, detector, sources)
+    assert "Two outputs would be written to one file." in failure(ConfigError, detector, sources)
 
 
 def test_a_source_is_never_replaced(detector, make_video):
     path = make_video("a.mp4")
     assert "The output would replace a source." in failure(ConfigError, detector, path, path)
+
+
+@pytest.mark.parametrize("option", ["json", "csv", "jsonl", "counts"])
+def test_no_table_replaces_a_source(detector, make_video, option):
+    path, line = make_video("a.mp4"), {"lines": "0,0,1,1"} if option == "counts" else {}
+    before = path.read_bytes()
+    assert "The output would replace a source." in failure(ConfigError, detector, path, **{option: path}, **line)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["json", "parquet", "counts"])
+def test_a_directory_is_no_table(detector, make_video, option, tmp_path):
+    line = {"lines": "0,0,1,1"} if option == "counts" else {}
+    message = failure(ConfigError, detector, make_video("a.mp4"), **{option: tmp_path}, **line)
+    assert "The output is a directory." in message and detector.seen == []
+
+
+def test_counts_are_a_file_of_their_own(detector, make_video):
+    files = {"json": "out.json", "counts": "out.json", "lines": "0,0,1,1"}
+    assert "Two outputs would be written to one file." in failure(ConfigError, detector, make_video("a.mp4"), **files)
 
 
 def test_a_progress_bar_on_request(detector, make_video, capsys):

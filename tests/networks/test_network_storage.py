@@ -38,7 +38,7 @@ def test_what_is_saved_comes_back(tmp_path, monkeypatch):
         ("task: juggling\nmodel: {}\nclasses: [a]\nlabel_ids: [1]\n", "juggling"),
         ("task: classification\nmodel: {}\n", "classes"),
         ("[]", "TypeError"),
-        ("task: classification\nmodel: {nmae: X}\nclasses: [a]\nlabel_ids: [1]\n", "model.nmae"),
+        ("task: classification\nmodel: {nmae: X}\nclasses: [a]\nlabel_ids: [1]\n", "model.yaml: model.nmae"),
         ("{", "YAML"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +11,7 @@ from shapes import CLASSES, dataset, picture, small
 
 from detkit import models
 from detkit.data.batches import Views
+from detkit.data.dataset import Dataset
 from detkit.errors import ConfigError, DataError
 from detkit.pipeline.transfer import SegmentationModel
 from detkit.segmentation.build import build
@@ -136,6 +139,14 @@ def test_values_without_a_class_are_refused(segmenter):
         segmenter.batch([view._replace(image=image)] * 8)
 
 
+def test_class_maps_without_any_class_are_refused(segmenter):
+    picture = dataset(1)[0]
+    empty = [replace(picture, class_map=np.full((40, 56), value, np.uint8)) for value in (0, 255)]
+    with pytest.raises(DataError, match="There is no class to learn(.|\n)*2 pictures(.|\n)*disc, bar"):
+        segmenter.check_data(Dataset(tuple(empty), CLASSES))
+    segmenter.check_data(Dataset((*empty, picture), CLASSES))
+
+
 def test_one_class_is_enough_and_no_class_is_not():
     one = small(("nucleus",))
     assert one.model.output_shape[-1] == 2
@@ -152,6 +163,7 @@ def test_one_class_is_enough_and_no_class_is_not():
         ({"loss": ("dice", "dice")}, r"no losses to add(.|\n)*'dice', 'dice'"),
         ({"loss": ()}, "no losses to add"),
         ({"weights": "imagenet"}, r"no weights of ImageNet for this architecture(.|\n)*imagenet for unet"),
+        ({"weights": "hands"}, r"those of another architecture(.|\n)*Set model.encoder=MobileNetV2"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, text):

@@ -37,6 +37,13 @@ def picture(seed=0):
     return np.random.default_rng(seed).integers(0, 255, (70, 90, 3), np.uint8)
 
 
+def test_test_data_of_other_classes_are_refused_before_training(small_model, photos, tmp_path):
+    other = photos.rename_classes({name: f"other {name}" for name in photos.classes})
+    with pytest.raises(DataError, match="no class in common"):
+        finetune(small_model, photos, tmp_path / "run", test=other)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_run_directory(run):
     names = {str(path.relative_to(run.directory)) for path in run.directory.rglob("*") if path.is_file()}
     assert {name for name in names if not name.startswith("tensorboard/")} == {

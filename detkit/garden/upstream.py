@@ -1,0 +1,48 @@
+"""Model Garden itself, imported here and nowhere else, without its messages."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import random
+import warnings
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
+
+NOISY = ("absl", "tensorflow")  # loggers
+
+
+@contextmanager
+def quiet():
+    """No warnings and no messages below errors inside the `with` block."""
+    loggers = [logging.getLogger(name) for name in NOISY]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def seeded(seed: int):
+    """The initialisers of tf_keras draw the same values every time inside the `with` block."""
+    before = random.getstate()
+    random.seed(seed)  # where they get the seeds from that they are not given
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+@cache
+def module(name: str) -> ModuleType:
+    """A module of tf-models-official, such as "vision.configs.retinanet", or "tf_keras"."""
+    with quiet():
+        # Never tensorflow_models, which imports everything there is.
+        return importlib.import_module(name if name == "tf_keras" else f"official.{name}")
