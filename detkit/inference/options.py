@@ -122,6 +122,12 @@ class Writing(Options):
         help="Frames per second of a video made from a folder: 25, 30000/1001.",
     )
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.codec == "mpeg4" and self.quality is not None and not 1 <= self.quality <= 31:
+            got, fix = f"{self.quality} for mpeg4", "Give mpeg4's quantiser, such as 4."
+            raise ConfigError("quality can't have this value.", where="--quality", got=got, expected="1 to 31", fix=fix)
+
 
 @dataclass(frozen=True)
 class Detecting(Options):

@@ -225,7 +225,7 @@ def _mismatch(source: Source, output: Path, writing: Writing) -> ConfigError:
         f"The output's suffix doesn't fit {kind}.",
         where=output,
         got=output.suffix,
-        expected=f"{' '.join(suffixes)}, or a directory".lstrip(", "),
+        expected=f"{' '.join(suffixes)}, or a directory".removeprefix(", or "),
         fix=f"Give a directory with a slash at its end: {output}{os.sep}",
     )
 

@@ -12,7 +12,7 @@ from operator import methodcaller
 from pathlib import Path
 
 from detkit.errors import ConfigError, MediaError
-from detkit.inference import outputs, resume
+from detkit.inference import outputs, resume, tables
 from detkit.inference.counting import Tally
 from detkit.inference.options import Detecting, Settings, settings
 from detkit.inference.predictor import Predictor
@@ -149,6 +149,8 @@ def _lowest(chosen: Settings) -> float:
 def _outputs(detector, sources: Sequence[Source], output, chosen: Settings) -> outputs.Outputs:
     """Everything that is to be written; ConfigError if something can't be."""
     label_ids = getattr(detector, "label_ids", None) or range(1, len(detector.classes) + 1)
+    if chosen.writing.mot and not chosen.tracking.follows:
+        raise tables.not_followed(Path(chosen.writing.mot))
     counts = [Path(chosen.tracking.counts)] if chosen.tracking.counts else []
     return outputs.plan(sources, output, chosen.writing, label_ids, also=counts)
 

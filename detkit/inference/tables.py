@@ -125,7 +125,7 @@ def mot_tracks(path: Path) -> Iterator[Write]:
             nonlocal count
             count += 1
             if found.track_ids is None:
-                raise _not_followed(path)
+                raise not_followed(path)
             extents = boxes.convert(found.boxes, "yxyx", "xywh_abs", size=found.size)
             number = count if frame.index is None else frame.index + 1
             for track, extent, score in zip(found.track_ids, extents, found.scores, strict=True):
@@ -136,7 +136,8 @@ def mot_tracks(path: Path) -> Iterator[Write]:
         yield write
 
 
-def _not_followed(path: Path) -> ConfigError:
+def not_followed(path: Path) -> ConfigError:
+    """The error of tracks that shall be written where nothing is followed."""
     return ConfigError(
         "The MOT format holds tracks, and nothing is followed.",
         where=path,

@@ -104,7 +104,8 @@ def test_predict_finishes_the_others_when_one_is_broken(run, predicting):
 
 
 def test_train(run, recorded):
-    recorded.replace("train", SimpleNamespace(directory=Path("runs/duck"), metrics={"AP": 0.8125, "AR": float("nan"), "AP/duck": 1}))
+    metrics = {"AP": 0.8125, "AR": float("nan"), "AP/duck": 1}
+    recorded.replace("train", SimpleNamespace(directory=Path("runs/duck"), metrics=metrics))
     overriding = ["--set", "train.steps=3", "--set", "a.b=c"]
     result = run("train", "duck.yaml", *overriding, "-o", "runs/duck", "--resume")
     options = {"overrides": ("train.steps=3", "a.b=c"), "output": Path("runs/duck"), "resume": True, "overwrite": False}

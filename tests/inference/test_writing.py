@@ -79,6 +79,8 @@ def test_a_higher_quality_factor_makes_a_smaller_file(detector, make_video):
         ({"output": "a.gif", "codec": "hevc"}, "A .gif file can't hold hevc."),
         ({"output": "a.gif", "audio": True}, "A GIF can't hold sound."),
         ({"output": "a.mp4", "codec": "divx"}, "expected: one of h264, hevc, vp9, av1, mpeg4"),
+        ({"output": "a.mp4", "codec": "mpeg4", "quality": 0}, "expected: 1 to 31"),
+        ({"output": "a.mp4", "frames": "png"}, "expected: a directory"),
         ({"output": "a.mp4", "quality": 99}, "expected: a whole number from 0 to 63, or null"),
         ({"output": "a.mp4", "frames": "jpg"}, "The output's suffix doesn't fit a video as pictures."),
     ],
