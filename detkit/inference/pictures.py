@@ -39,6 +39,7 @@ class PictureSummary:
         outputs: the files and directories written.
         warnings: what went wrong without stopping the run, a message each.
         skipped: the files that could not be decoded at all.
+        interrupted: whether Ctrl-C ended the run early; the outputs hold what was done until then.
     """
 
     frames: int
@@ -46,10 +47,12 @@ class PictureSummary:
     outputs: tuple[Path, ...]
     warnings: tuple[str, ...]
     skipped: tuple[Path, ...]
+    interrupted: bool = False
 
     def __str__(self) -> str:
         speed = f"{self.seconds:.1f} s, {self.frames / max(self.seconds, 1e-9):.1f} frames per second"
-        return "\n".join([f"{self.frames} frames in {speed}", *(f"wrote {path}" for path in self.outputs)])
+        ended = ["interrupted: the outputs hold what was done so far"] * self.interrupted
+        return "\n".join([f"{self.frames} frames in {speed}", *ended, *(f"wrote {path}" for path in self.outputs)])
 
 
 class _Kind(NamedTuple):
@@ -94,21 +97,25 @@ def predict(model, sources: str | Path | Iterable[str | Path], output: str | Pat
     _refuse_foreign(chosen, model.task)
     opened = open_sources([sources] if isinstance(sources, (str, Path)) else sources, chosen.reading)
     writer = Writer(_plan(opened, output, chosen, kind), partial(_draw, kind=kind, labels=chosen.writing.labels))
-    started, count = time.perf_counter(), 0
+    started, count, interrupted = time.perf_counter(), 0, False
 
     def counted(results: Iterable[Result], bar) -> Iterator[Result]:
-        nonlocal count
-        for result in results:
-            count += 1
-            bar.update()
-            yield result
+        nonlocal count, interrupted
+        try:
+            for result in results:
+                count += 1
+                bar.update()
+                yield result
+        except KeyboardInterrupt:
+            interrupted = True
 
     frames = _frames(opened)
     with progress(total=_announced(opened), description=model.task, show=chosen.running.show_progress) as bar:
         writer.run(counted(_results(model, frames, kind, chosen.detecting), bar))
     warnings = tuple(warning for source in opened for warning in source.warnings)
     skipped = tuple(path for source in opened for path in source.skipped)
-    return PictureSummary(count, time.perf_counter() - started, tuple(dict.fromkeys(writer.outputs)), warnings, skipped)
+    seconds, written = time.perf_counter() - started, tuple(dict.fromkeys(writer.outputs))
+    return PictureSummary(count, seconds, written, warnings, skipped, interrupted)
 
 
 def _results(model, frames: Iterator[tuple[Source, Frame]], kind: _Kind, detecting: Detecting) -> Iterator[Result]:

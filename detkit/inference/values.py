@@ -68,18 +68,22 @@ def time(value, path: str) -> Fraction | None:
     return Fraction(hours or 0) * 3600 + Fraction(minutes or 0) * 60 + Fraction(seconds)
 
 
+_SLOWEST, _FASTEST = Fraction(1, 3600), Fraction(1000)  # frames per second
+
+
 def rate(value, path: str) -> Fraction | None:
-    """Frames per second as an exact fraction, from a number or "30000/1001"; ConfigError unless above 0."""
+    """Frames per second as an exact fraction, from a number or "30000/1001"; ConfigError for one no file can hold."""
     if value is None:
         return None
     try:
         fraction = Fraction(value)
-        if fraction > 0:
+        if _SLOWEST <= fraction <= _FASTEST:
             return fraction
     except (ValueError, ZeroDivisionError, TypeError, OverflowError):
         pass
     fix = "Give frames per second as a number or a fraction, such as 25 or 30000/1001."
-    raise ConfigError("The frame rate is out of range.", got=repr(value), expected="more than 0", fix=fix)
+    expected = "one in an hour to 1000 a second"
+    raise ConfigError("The frame rate is out of range.", got=repr(value), expected=expected, fix=fix)
 
 
 def region(value, path: str) -> Region | None:

@@ -117,6 +117,17 @@ def test_outside_the_region_of_interest_is_background(folder):
     assert values[10:].any()
 
 
+def test_after_ctrl_c_the_outputs_hold_what_was_done(folder):
+    class Slow(Sure):
+        def stream(self, images, batch_size):
+            yield next(super().stream(images, batch_size))
+            raise KeyboardInterrupt
+
+    summary = api.predict(Slow(), [folder / "a.png", folder / "b.jpg"], json=folder / "out.json")
+    assert (summary.frames, summary.interrupted) == (1, True) and "interrupted" in str(summary)
+    assert len(json.loads((folder / "out.json").read_text())) == 1
+
+
 def test_a_file_that_cannot_be_decoded_is_skipped_and_named(folder):
     (folder / "c.png").write_bytes(b"nothing")
     summary = api.predict(Halves(), folder, folder / "out")

@@ -261,6 +261,7 @@ def test_directory_without_permission(detector, make_video):
         ({"classes": ["hnad"]}, "got: 'hnad'\n  expected: hand, face\n  fix: Did you mean 'hand'?"),
         ({"rate": "fast"}, "The frame rate is out of range.\n  got: 'fast'"),
         ({"rate": 0}, "The frame rate is out of range."),
+        ({"rate": "1/1000000000"}, "The frame rate is out of range."),
         ({"rate": float("inf")}, "The frame rate is out of range."),
         ({"output": "out.webm"}, "The output's suffix doesn't fit a video."),
         ({"output": "out.jpg"}, "expected: .mp4 .mkv .mov .avi .gif, or a directory"),
