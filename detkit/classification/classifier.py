@@ -14,8 +14,8 @@ from detkit.classification.architectures import Architecture
 from detkit.classification.heads import class_logits
 from detkit.classification.losses import class_loss
 from detkit.classification.results import Classified
-from detkit.data.batches import labels_of
 from detkit.data.dataset import Dataset
+from detkit.data.tensor_tasks import check_one_label
 from detkit.errors import DataError
 from detkit.networks.functional import FunctionalNetwork
 from detkit.pipeline.transfer import ClassificationModel
@@ -61,15 +61,8 @@ class Classifier(OneSizeNetwork):
 
     def check_data(self, dataset: Dataset) -> None:
         """DataError for a picture without one class, where one is to be told."""
-        for example in dataset if self.options.labels != "several" else ():
-            if len(ids := labels_of(example)) != 1:
-                raise DataError(
-                    "A picture doesn't have one class.",
-                    where=example.label,
-                    got=", ".join(dataset.classes[i] for i in ids) or "none",
-                    expected="one label, or objects of one class",
-                    fix="Leave it out, or train with model.labels=several.",
-                )
+        if self.options.labels != "several":
+            check_one_label(dataset, "train with model.labels=several")
 
     # Training
 

@@ -96,7 +96,7 @@ def task_of(name: str, dataset: Dataset, wants=()) -> Task:
         count = len(dataset.classes)
         column = Column("labels", np.float32, (count,))
         return Task(name, ("labels",), (_IMAGE, column), lambda view: (view.image, _present(view.labels, count)))
-    _check_one_class(dataset)
+    check_one_label(dataset, 'take the task "multilabel"')
     column = Column("label", np.int32, ())
     return Task(name, ("labels",), (_IMAGE, column), lambda view: (view.image, view.labels[0]))
 
@@ -134,7 +134,8 @@ def _present(labels: np.ndarray, count: int) -> np.ndarray:
     return present
 
 
-def _check_one_class(dataset: Dataset) -> None:
+def check_one_label(dataset: Dataset, otherwise: str) -> None:
+    """DataError if a picture doesn't have exactly one class, with what to do but to leave it out."""
     for example in dataset:
         labels = labels_of(example)
         if len(labels) != 1:
@@ -143,5 +144,5 @@ def _check_one_class(dataset: Dataset) -> None:
                 where=example.label,
                 got=", ".join(dataset.classes[i] for i in labels) or "none",
                 expected="one label, or objects of one class",
-                fix='Leave it out, or take the task "multilabel".',
+                fix=f"Leave it out, or {otherwise}.",
             )

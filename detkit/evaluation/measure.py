@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from detkit import boxes as box_math
 from detkit.data.batches import labels_of
 from detkit.data.dataset import Dataset
 from detkit.data.example import IGNORED
+from detkit.data.tensor_tasks import check_one_label
 from detkit.errors import DataError
 from detkit.evaluation import coco
 from detkit.evaluation.classification import classification
@@ -71,20 +72,8 @@ def _classification(model, dataset, results):
         for row, ids in zip(truth, labels, strict=True):
             row[ids] = True
         return classification(truth, scores, classes)
-    _check_one_each(dataset, labels)
+    check_one_label(dataset, "train with model.labels=several")
     return classification(np.array([ids[0] for ids in labels], int), scores, classes)
-
-
-def _check_one_each(dataset: Dataset, labels: Sequence[np.ndarray]) -> None:
-    for example, ids in zip(dataset, labels, strict=True):
-        if len(ids) != 1:
-            raise DataError(
-                "A picture doesn't have one class.",
-                where=example.label,
-                got=", ".join(dataset.classes[i] for i in ids) or "none",
-                expected="one label, or objects of one class",
-                fix="Leave it out, or train with model.labels=several.",
-            )
 
 
 def _localization(model, dataset, results):
