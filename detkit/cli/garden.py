@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import click
 
+EXAMPLES = """
+\b
+Examples:
+  detkit garden list
+  detkit garden list --json
+"""
 
-@click.group()
+
+@click.group(epilog=EXAMPLES)
 def garden():
     """Look at the experiments of tf-models-official that find or segment objects."""
 

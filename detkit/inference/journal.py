@@ -164,7 +164,8 @@ class Journal:
             write_json(path, identity)
             return
         known = json.loads(path.read_text(encoding="utf-8"))
-        for name in dict.fromkeys([*identity, *known]):
+        # How frames are batched follows from the sources, which are the better reason.
+        for name in sorted(dict.fromkeys([*identity, *known]), key="batches".__eq__):
             if known.get(name) != identity.get(name):
                 raise ConfigError(
                     f"The run to resume was another one: it differs in {name}.",

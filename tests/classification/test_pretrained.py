@@ -157,7 +157,7 @@ def test_imagenet_without_a_network(monkeypatch):
     from detkit.classification.weights import _imagenet
 
     with pytest.raises(CheckpointError) as error:
-        _imagenet("MobileNetV2", 1.0)
+        _imagenet("MobileNetV2", 1.0, "model.name")
     for text in ("can't be downloaded", "download https://example.org/weights.h5 elsewhere", "model.weights=hands"):
         assert text in str(error.value)
 
