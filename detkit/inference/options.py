@@ -18,6 +18,17 @@ from detkit.pipeline.fields import choice, nearest, option
 from detkit.pipeline.options import Options
 
 
+def refuse_idle(options: Options, names: tuple[str, ...], needed: str) -> None:
+    """ConfigError if one of these options is set, which does nothing without another."""
+    defaults = {field.name: field.default for field in fields(options)}
+    for name in names:
+        if getattr(options, name) != defaults[name]:
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(
+                f"{flag} does nothing without {needed}.", got=getattr(options, name), fix=f"Add {needed}."
+            )
+
+
 def _file(help: str):
     return option(None, path=True, convert=lambda value, path: value, expects="a path", metavar="FILE", help=help)
 
@@ -127,6 +138,8 @@ class Writing(Options):
         if self.codec == "mpeg4" and self.quality is not None and not 1 <= self.quality <= 31:
             got, fix = f"{self.quality} for mpeg4", "Give mpeg4's quantiser, such as 4."
             raise ConfigError("quality can't have this value.", where="--quality", got=got, expected="1 to 31", fix=fix)
+        if not self.crops:
+            refuse_idle(self, ("crop_margin",), "--crops")
 
 
 @dataclass(frozen=True)
@@ -162,6 +175,11 @@ class Detecting(Options):
         (), convert=views, metavar="VIEW",
         help="Look at each image this way too and average the boxes: flip, or a scale such as 1.5; repeatable.",
     )  # fmt: skip
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.tiles is None:
+            refuse_idle(self, ("tile_overlap",), "--tiles")
 
     @property
     def compiling(self) -> dict:
@@ -205,9 +223,9 @@ class Tracking(Options):
             fix = "Give a line or a zone, such as --line 0,0.5,1,0.5."
             raise ConfigError("There is nothing to count.", where="--counts", got=self.counts, fix=fix)
         if not self.counts_something:
-            _refuse_idle(self, ("count_at",), "--line or --zone")
+            refuse_idle(self, ("count_at",), "--line or --zone")
         if not self.follows:
-            _refuse_idle(self, ("track_low", "track_iou", "track_lost"), "--track")
+            refuse_idle(self, ("track_low", "track_iou", "track_lost"), "--track")
 
     @property
     def counts_something(self) -> bool:
@@ -249,23 +267,12 @@ class Running(Options):
     def __post_init__(self):
         super().__post_init__()
         if self.engine == "local":
-            _refuse_idle(self, ("address", "workers", "worker_cpus", "worker_gpus", "shard"), "--engine ray")
+            refuse_idle(self, ("address", "workers", "worker_cpus", "worker_gpus", "shard"), "--engine ray")
 
     @property
     def keeps(self) -> bool:
         """Whether the run keeps a journal."""
         return self.resume or self.engine == "ray"
-
-
-def _refuse_idle(options: Options, names: tuple[str, ...], needed: str) -> None:
-    """ConfigError if one of these options is set, which does nothing without another."""
-    defaults = {field.name: field.default for field in fields(options)}
-    for name in names:
-        if getattr(options, name) != defaults[name]:
-            flag = "--" + name.replace("_", "-")
-            raise ConfigError(
-                f"{flag} does nothing without {needed}.", got=getattr(options, name), fix=f"Add {needed}."
-            )
 
 
 class Settings(NamedTuple):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from detkit.data.images import EXTENSIONS
 from detkit.errors import ConfigError
 from detkit.inference import crops, sinks, tables
-from detkit.inference.options import Writing
+from detkit.inference.options import Writing, refuse_idle
 from detkit.inference.sources import Frame, ImageSource, Source
 from detkit.io import make_directory
 
@@ -65,6 +65,8 @@ def plan(
     drawn = []
     if output is not None or not (shared or tracks):
         drawn = _drawn(sources, output, writing, word)
+    else:
+        refuse_idle(writing, ("frames", "codec", "quality", "audio"), "an output to draw (--output)")
     check(sources, [file for target in (*drawn, *shared, *tracks) for file in target.files] + [*also])
     pairs = zip_longest(*(each or [None] * len(sources) for each in (drawn, tracks)))
     own = {source: tuple(filter(None, pair)) for source, pair in zip(sources, pairs, strict=True)}
@@ -201,6 +203,7 @@ def _frames(directory: Path, suffix: str) -> Target:
 
 def _video(source: Source, path: Path, writing: Writing) -> Target:
     from detkit.inference.encoders import check_codec
+    from detkit.inference.sound import is_silent
     from detkit.inference.video_sink import video
 
     check_codec(path, writing.codec)
@@ -210,6 +213,8 @@ def _video(source: Source, path: Path, writing: Writing) -> Target:
 
     def open_sink():  # the rate of a camera is known once it has been opened
         rate = source.rate or writing.rate
+        if sound and is_silent(sound):
+            source.warnings.append(f"{sound} has no sound to copy.")
         return video(path, rate, source.tick, writing.codec, writing.quality, sound)
 
     return Target(path, (path,), open_sink, drawn=True)

@@ -58,6 +58,12 @@ class Sound:
         self._target.mux(packet)
 
 
+def is_silent(path: Path) -> bool:
+    """Whether a video file has no sound."""
+    with open_file(path) as (container, _):
+        return not container.streams.audio
+
+
 @contextmanager
 def sound_of(source: Path | None, target, path: Path) -> Iterator[Sound | None]:
     """The sound of a file, to be copied into an open container; None without a file, or if it is silent.

@@ -56,7 +56,9 @@ def time(value, path: str) -> Fraction | None:
     match = _CLOCK.fullmatch(str(value).strip())
     if match is None and isinstance(value, (int, float, Fraction)) and value >= 0:
         return Fraction(value)
-    if match is None:
+    hours, minutes, seconds = match.groups() if match else (None, None, None)
+    # Only what stands first may be a whole hour or minute and more.
+    if match is None or (minutes and float(seconds) >= 60) or (hours and int(minutes) >= 60):
         raise ConfigError(
             "This is no time of a video.",
             where=_flag(path),
@@ -64,7 +66,6 @@ def time(value, path: str) -> Fraction | None:
             expected="seconds or HH:MM:SS.mmm, 0 or more",
             fix="Write 90.5, 1:30.5 or 00:01:30.500.",
         )
-    hours, minutes, seconds = match.groups()
     return Fraction(hours or 0) * 3600 + Fraction(minutes or 0) * 60 + Fraction(seconds)
 
 

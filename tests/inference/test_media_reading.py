@@ -130,6 +130,8 @@ def test_no_frame_rate_is_no_obstacle(tmp_path):
     "options, message",
     [
         ({"start": "1:2:3:4"}, "This is no time of a video.\n  where: --start\n  got: '1:2:3:4'"),
+        ({"start": "1:99"}, "This is no time of a video."),
+        ({"start": "1:60:00"}, "This is no time of a video."),
         ({"stop": -1}, "expected: seconds or HH:MM:SS.mmm, 0 or more"),
         ({"start": 5, "stop": "0:04"}, "The time range is empty.\n  got: start 5 s, stop 4 s"),
         ({"roi": "1,2,3"}, "This is no region of interest.\n  where: --roi\n  got: '1,2,3'"),

@@ -83,6 +83,10 @@ def test_a_higher_quality_factor_makes_a_smaller_file(detector, make_video):
         ({"output": "a.mp4", "frames": "png"}, "expected: a directory"),
         ({"output": "a.mp4", "quality": 99}, "expected: a whole number from 0 to 63, or null"),
         ({"output": "a.mp4", "frames": "jpg"}, "The output's suffix doesn't fit a video as pictures."),
+        ({"csv": "a.csv", "codec": "vp9"}, "--codec does nothing without an output to draw (--output)."),
+        ({"json": "a.json", "audio": True}, "--audio does nothing without an output to draw (--output)."),
+        ({"output": "a.mp4", "crop_margin": 0.5}, "--crop-margin does nothing without --crops."),
+        ({"output": "a.mp4", "tile_overlap": 0.5}, "--tile-overlap does nothing without --tiles."),
     ],
 )
 def test_what_cannot_be_written_is_told_at_once(detector, make_video, options, message):
@@ -108,8 +112,10 @@ def test_sound_that_the_file_cannot_hold(detector, tmp_path):
 
 
 def test_a_silent_video_stays_silent(detector, make_video):
-    predict(detector, make_video("a.mp4", frames=2), "out.mp4", audio=True)
+    path = make_video("a.mp4", frames=2)
+    summary = predict(detector, path, "out.mp4", audio=True)
     assert len(shown("out.mp4")) == 2
+    assert summary.warnings == (f"{path} has no sound to copy.",)
 
 
 def test_a_video_as_pictures(detector, make_video):
