@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 
 from detkit import nms
-from detkit.data import images as image_files
+from detkit.data.streams import ObjectFinder, opened
 from detkit.detections import Detections
 from detkit.visualize.draw import check_image
 
 SUPPRESSION = 0.3  # IoU with a better box of the class above which a box is dropped, as in R-CNN
 
 
-class Baseline:
+class Baseline(ObjectFinder):
     """Something that finds objects in images, one by one; takes a detector's place in evaluation and prediction.
 
     A baseline gives `scored`.
@@ -33,26 +32,12 @@ class Baseline:
         """(boxes float32 [N, 4], normalised yxyx; scores float32 [N, C], 0..1) of an image uint8 [H, W, 3]."""
         raise NotImplementedError
 
-    def detect(self, images, batch_size: int = 8, threshold: float = 0.0) -> list[Detections]:
-        """Finds objects.
-
-        Args:
-            images: paths or uint8 arrays [H, W, 3] RGB, of any sizes; or one of them.
-            batch_size: taken for the detectors' sake; images go through one by one.
-            threshold: the lowest score of a detection.
-
-        Returns:
-            One Detections for each image.
-        """
-        if isinstance(images, (str, Path)) or getattr(images, "ndim", 0) == 3:
-            images = [images]
-        return list(self.detect_stream(images, batch_size, threshold))
-
-    def detect_stream(self, images: Iterable, batch_size: int = 8, threshold: float = 0.0) -> Iterator[Detections]:
-        """`detect` for a stream."""
+    def detect_stream(
+        self, images: Iterable, batch_size: int | None = None, threshold: float = 0.0
+    ) -> Iterator[Detections]:
+        """As `ObjectFinder.detect_stream`; images go one by one, whatever the batch size."""
         for image in images:
-            source = str(image) if isinstance(image, (str, Path)) else ""
-            yield self._found(image_files.decode(image) if source else image, source, threshold)
+            yield self._found(*opened(image), threshold)
 
     def _found(self, image: np.ndarray, source: str, threshold: float) -> Detections:
         check_image(image, source or None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import cv2
 import keras
@@ -15,6 +14,7 @@ from detkit.classification.heads import class_logits
 from detkit.classification.losses import class_loss
 from detkit.classification.results import Classified
 from detkit.data.dataset import Dataset
+from detkit.data.streams import several
 from detkit.data.tensor_tasks import check_one_label
 from detkit.errors import DataError
 from detkit.networks.functional import FunctionalNetwork
@@ -91,9 +91,7 @@ class Classifier(OneSizeNetwork):
         Returns:
             One `Classified` for each image.
         """
-        if isinstance(images, (str, Path)) or getattr(images, "ndim", 0) == 3:
-            images = [images]
-        return list(self.stream(images, batch_size))
+        return list(self.stream(several(images), batch_size))
 
     def results(self, outputs: dict, sizes: list, sources: list) -> list[Classified]:
         scores = probabilities(outputs["logits"], self.options.labels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,12 +13,15 @@ from detkit.classification.classifier import OneSizeNetwork, probabilities
 from detkit.classification.heads import box, class_logits
 from detkit.classification.losses import box_loss, class_loss
 from detkit.data.dataset import Dataset
+from detkit.data.streams import ObjectFinder
 from detkit.detections import Detections
 from detkit.errors import DataError
 from detkit.pipeline.transfer import LocalizationModel
 
+_BATCH = 32  # images that go through the network together, where nothing else is said
 
-class Localizer(OneSizeNetwork):
+
+class Localizer(OneSizeNetwork, ObjectFinder):
     """Tells the class and the box of the one object of images of any size.
 
     Of an image with several objects the largest is learnt; one without is left out of the loss.
@@ -72,24 +74,11 @@ class Localizer(OneSizeNetwork):
 
     # Prediction
 
-    def detect(self, images, batch_size: int = 32, threshold: float = 0.0) -> list[Detections]:
-        """Tells the class and the box of the object of each image.
-
-        Args:
-            images: paths or uint8 arrays [H, W, 3] RGB, of any sizes; or one of them.
-            batch_size: images that go through the network together.
-            threshold: the lowest score of a detection.
-
-        Returns:
-            One Detections for each image, with one box or none.
-        """
-        if isinstance(images, (str, Path)) or getattr(images, "ndim", 0) == 3:
-            images = [images]
-        return list(self.detect_stream(images, batch_size, threshold))
-
-    def detect_stream(self, images: Iterable, batch_size: int = 32, threshold: float = 0.0) -> Iterator[Detections]:
-        """`detect` for a stream: holds one batch at a time."""
-        return (found.above(threshold) for found in self.stream(images, batch_size))
+    def detect_stream(
+        self, images: Iterable, batch_size: int | None = None, threshold: float = 0.0
+    ) -> Iterator[Detections]:
+        """As `ObjectFinder.detect_stream`: one box in each image, or none."""
+        return (found.above(threshold) for found in self.stream(images, batch_size or _BATCH))
 
     def results(self, outputs: dict, sizes: list, sources: list) -> list[Detections]:
         scores = probabilities(outputs["logits"], "one")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from detkit.data import batches
-from detkit.data import images as image_files
+from detkit.data.streams import ObjectFinder, opened
 from detkit.detection.resizing import Resizer
 from detkit.detections import Detections
 from detkit.networks.network import TRUTH, Network
@@ -26,6 +25,8 @@ TUNE = {
     "neck": ("neck", "head/towers", *_HEADS),
     "all": ("backbone", "neck", "head/towers", *_HEADS),
 }
+
+_BATCH = 8  # images that go through the network together, where nothing else is said
 
 
 class Found(NamedTuple):
@@ -58,7 +59,7 @@ class ClassColumns(NamedTuple):
     width: int = 1
 
 
-class Detector(Network):
+class Detector(Network, ObjectFinder):
     """A detector: `preprocess`, `predict`, `loss` and `postprocess`, pure functions; `detect` is all but the loss.
 
     A family (ssd.py, ...) builds `stages`, `parts` and `nodes`, and gives `class_columns`, `_outputs`, `losses`,
@@ -174,29 +175,13 @@ class Detector(Network):
 
     # Convenience
 
-    def detect(self, images, batch_size: int = 8, threshold: float = 0.0) -> list[Detections]:
-        """Finds objects.
-
-        Args:
-            images: paths or uint8 arrays [H, W, 3] RGB, of any sizes; or one of them.
-            batch_size: images that go through the network together.
-            threshold: the lowest score of a detection; the higher, the less there is to suppress.
-
-        Returns:
-            One Detections for each image.
-        """
-        if isinstance(images, (str, Path)) or getattr(images, "ndim", 0) == 3:
-            images = [images]
-        return list(self.detect_stream(images, batch_size, threshold))
-
-    def detect_stream(self, images: Iterable, batch_size: int = 8, threshold: float = 0.0) -> Iterator[Detections]:
-        """`detect` for a stream: holds one batch at a time."""
-        for batch in _batched(images, batch_size):
-            sources = [str(image) if isinstance(image, (str, Path)) else "" for image in batch]
-            arrays = [
-                image_files.decode(image) if source else image for image, source in zip(batch, sources, strict=True)
-            ]
-            found = self._detect_batch(arrays, threshold)
+    def detect_stream(
+        self, images: Iterable, batch_size: int | None = None, threshold: float = 0.0
+    ) -> Iterator[Detections]:
+        """As `ObjectFinder.detect_stream`; by default in batches of 8."""
+        for batch in _batched(images, batch_size or _BATCH):
+            arrays, sources = zip(*map(opened, batch), strict=True)
+            found = self._detect_batch(list(arrays), threshold)
             for array, source, each in zip(arrays, sources, found, strict=True):
                 yield Detections(*each[:3], self.classes, array.shape[:2], source, *each[3:])
 

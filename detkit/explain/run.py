@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detkit.data import images as image_files
+from detkit.data.streams import opened, several
 from detkit.errors import ConfigError, DetkitError
 from detkit.explain import activations, filters, methods, sanity, scores
 from detkit.explain.explanation import Explanation
@@ -62,7 +62,7 @@ def explain(model, images, output: str | Path | None = None, **options) -> Summa
         DataError, MediaError: if no picture can be explained; of several, the others' problems are in the summary.
     """
     what, how, shown = _settings(options)
-    listed = [images] if isinstance(images, (str, Path)) or getattr(images, "ndim", 0) == 3 else list(images)
+    listed = list(several(images))
     if not listed:
         raise ConfigError("There is no picture to explain.", fix="Name at least one.")
     names = _names(listed)
@@ -85,10 +85,10 @@ def explain(model, images, output: str | Path | None = None, **options) -> Summa
 
 def explain_one(model, image, what: What, how: How, shown: Shown) -> Explanation:
     """One picture's explanation; arguments and errors as for `explain`."""
-    source = str(image) if isinstance(image, (str, Path)) else ""
+    pixels, source = opened(image)
     network = getattr(view_of(model), "network", None)
     with network.as_at_inference() if network else nullcontext():
-        subject = Subject(model, image_files.decode(image) if source else image, what, how.layer)
+        subject = Subject(model, pixels, what, how.layer)
         maps, numbers = {}, {}
         for method in how.method or methods.default_methods(subject):
             start = time.perf_counter()

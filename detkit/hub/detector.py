@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 
-from detkit.data import images as image_files
+from detkit.data.streams import ObjectFinder, opened
 from detkit.detections import Detections
 from detkit.visualize.draw import check_image
 
 
-class GraphDetector:
+class GraphDetector(ObjectFinder):
     """A finished graph that finds objects in images, one by one; takes a detector's place wherever none is trained.
 
     A kind of graph gives `found`.
@@ -30,26 +29,12 @@ class GraphDetector:
         """Fields of a Detections, by falling score, of an image uint8 [H, W, 3]: boxes, scores, class_ids, ..."""
         raise NotImplementedError
 
-    def detect(self, images, batch_size: int = 8, threshold: float = 0.0) -> list[Detections]:
-        """Finds objects.
-
-        Args:
-            images: paths or uint8 arrays [H, W, 3] RGB, of any sizes; or one of them.
-            batch_size: taken for the other detectors' sake; images go through one by one.
-            threshold: the lowest score of a detection.
-
-        Returns:
-            One Detections for each image.
-        """
-        if isinstance(images, (str, Path)) or getattr(images, "ndim", 0) == 3:
-            images = [images]
-        return list(self.detect_stream(images, batch_size, threshold))
-
-    def detect_stream(self, images: Iterable, batch_size: int = 8, threshold: float = 0.0) -> Iterator[Detections]:
-        """`detect` for a stream."""
+    def detect_stream(
+        self, images: Iterable, batch_size: int | None = None, threshold: float = 0.0
+    ) -> Iterator[Detections]:
+        """As `ObjectFinder.detect_stream`; images go one by one, whatever the batch size."""
         for image in images:
-            source = str(image) if isinstance(image, (str, Path)) else ""
-            pixels = image_files.decode(image) if source else image
+            pixels, source = opened(image)
             check_image(pixels, source or None)
             fields = self.found(pixels)
             yield Detections(classes=self.classes, size=pixels.shape[:2], source=source, **fields).above(threshold)

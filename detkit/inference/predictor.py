@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
-from pathlib import Path
 
 import numpy as np
 
-from detkit.data import images as image_files
+from detkit.data.streams import ObjectFinder, opened
 from detkit.detections import Detections
 from detkit.errors import ConfigError
 from detkit.inference.augmented import Augmentation
@@ -22,7 +21,7 @@ _PLAIN_BATCH = 8
 _FEWEST = 8  # images for which compiling the network takes longer than it saves
 
 
-class Predictor:
+class Predictor(ObjectFinder):
     """Detects as its detector does, faster; later changes of the detector's weights do not reach it.
 
     Args:
@@ -61,14 +60,11 @@ class Predictor:
         """Runs the network once, so that the first image does not take longer than the others."""
         self._network.warm_up()
 
-    def detect(self, images, batch_size: int | None = None, threshold: float = 0.0) -> list[Detections]:
-        """As `Detector.detect`, in the predictor's own batch size."""
-        if isinstance(images, (str, Path)) or getattr(images, "ndim", 0) == 3:
-            images = [images]
-        return list(self.detect_stream(images, batch_size, threshold))
-
-    def detect_stream(self, images: Iterable, batch_size=None, threshold: float = 0.0) -> Iterator[Detections]:
-        """As `Detector.detect_stream`, some batches ahead of what it gives; closing it ends its threads."""
+    def detect_stream(
+        self, images: Iterable, batch_size: int | None = None, threshold: float = 0.0
+    ) -> Iterator[Detections]:
+        """As `ObjectFinder.detect_stream`, in the predictor's own batches and some of them ahead; closing it ends its
+        threads."""
         looks: deque[_Look] = deque()
         lowest = self._augmentation.lowest(threshold) if self._augmentation else threshold
         found: list[Detections] = []
@@ -100,8 +96,7 @@ class _Look:
 
     def __init__(self, image, augmentation: Augmentation | None, tiling: Tiling | None):
         self._augmentation, self._tiling = augmentation, tiling
-        self._source = str(image) if isinstance(image, (str, Path)) else ""
-        array = image_files.decode(image) if self._source else image
+        array, self._source = opened(image)
         self._size = array.shape[:2]
         looks = augmentation.views(array) if augmentation else [array]
         tiles = [tiling.views(look) if tiling else [look] for look in looks]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from detkit.data import images as image_files
+from detkit.data.streams import opened
 from detkit.networks.layers import Dropout, dropping, trainable_twin
 from detkit.networks.network import TRUTH, Network, Stage
 
@@ -127,9 +126,8 @@ class FunctionalNetwork(Network):
         """A result for each image, a path or a uint8 array [H, W, 3] RGB of any size; holds one batch at a time."""
         iterator = iter(images)
         while batch := tuple(itertools.islice(iterator, batch_size)):
-            sources = [str(image) if isinstance(image, (str, Path)) else "" for image in batch]
-            arrays = [image_files.decode(image) if isinstance(image, (str, Path)) else image for image in batch]
-            yield from self._results_of(arrays, sources)
+            arrays, sources = zip(*map(opened, batch), strict=True)
+            yield from self._results_of(list(arrays), list(sources))
 
     def _results_of(self, arrays: list, sources: list) -> list:
         outputs = self.forward(self.preprocess(arrays)[0])
