@@ -12,7 +12,7 @@ EXAMPLES = """
 Examples:
   detkit explain hands photo.jpg                          writes photo.explained.png
   detkit explain hands photo.jpg --class hand --detection 1
-  detkit explain runs/ducky photos/*.jpg -o why/ --format html --maps
+  detkit explain runs/ducky photos/ -o why/ --format html --maps
   detkit explain runs/flowers rose.jpg --method grad-cam --method smoothgrad --sanity
   detkit explain runs/flowers rose.jpg --layer block_12_add --activations --filters
   detkit explain hands --list-layers
@@ -33,7 +33,7 @@ class Explain(GroupedCommand):
 def explain(context, model, images, output, list_layers, **options):
     """Show which parts of a picture a model's answer comes from.
 
-    Explained is the best detection, the likeliest class, or the largest region of a class. Each IMAGE becomes a sheet,
+    An IMAGE may be a folder of them. Explained is the best detection, the likeliest class, or the largest region of a class. Each IMAGE becomes a sheet,
     NAME.explained.png, with the picture, what the model says, and a map for each METHOD; NAME.explained.json has the
     figures. Grad-CAM looks at gradients inside the model, the methods d-rise, rise and occlusion at its answers only.
     Pictures that can't be explained are skipped and named; exit code 1 then.

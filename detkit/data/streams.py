@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,19 @@ def opened(image) -> tuple[np.ndarray, str]:
         DataError, MediaError: if the file can't be read.
     """
     return (image_files.decode(image), str(image)) if isinstance(image, (str, Path)) else (image, "")
+
+
+def images_in(folder: Path) -> tuple[Path, ...]:
+    """The images of a folder in natural order, hidden ones left out."""
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return tuple(sorted((p for p in files if p.suffix.lower() in image_files.EXTENSIONS), key=natural_order))
+
+
+def natural_order(path: str | Path) -> tuple:
+    """A sort key that puts `out2.png` before `out10.png`."""
+    parts = re.split("([0-9]+)", str(path))
+    parts[1::2] = map(int, parts[1::2])
+    return parts, str(path)
 
 
 class ObjectFinder:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detkit.data.streams import opened, several
+from detkit.data.streams import images_in, opened, several
 from detkit.errors import ConfigError, DetkitError
 from detkit.explain import activations, filters, methods, sanity, scores
 from detkit.explain.explanation import Explanation
@@ -49,7 +49,7 @@ def explain(model, images, output: str | Path | None = None, **options) -> Summa
 
     Args:
         model: a detector, classifier, localizer or segmenter of `detkit.load`, or anything with `detect` and `classes`.
-        images: paths or uint8 arrays [H, W, 3] RGB; or one of them.
+        images: paths of pictures, or of folders of them, or uint8 arrays [H, W, 3] RGB; or one of them.
         output: a directory for a sheet and the figures of each picture; nothing is written without.
         options: those of `detkit.explain.options`, such as method=("grad-cam", "d-rise"), class_name="duck",
             detection=0, layer="backbone/block_12", masks=400, sanity=True, format="html", maps=True.
@@ -62,7 +62,7 @@ def explain(model, images, output: str | Path | None = None, **options) -> Summa
         DataError, MediaError: if no picture can be explained; of several, the others' problems are in the summary.
     """
     what, how, shown = _settings(options)
-    listed = list(several(images))
+    listed = _listed_images(images)
     if not listed:
         raise ConfigError("There is no picture to explain.", fix="Name at least one.")
     names = _names(listed)
@@ -172,6 +172,18 @@ def _settings(values: Mapping) -> tuple[What, How, Shown]:
             fix = nearest(name, known) or f"The options are: {', '.join(known)}."
             raise ConfigError("There is no such option of an explanation.", got=name, fix=fix)
     return tuple(cls(**{k: v for k, v in values.items() if known[k] is cls}) for cls in CLASSES)
+
+
+def _listed_images(images) -> list:
+    """The images themselves, and those in the folders among them."""
+    listed: list = []
+    for image in several(images):
+        is_folder = isinstance(image, (str, Path)) and Path(image).is_dir()
+        found = images_in(Path(image)) if is_folder else [image]
+        if not found:
+            raise ConfigError("The folder holds no images.", where=image, fix="Name a folder with images.")
+        listed += found
+    return listed
 
 
 def _bar(shown: Shown, listed: Sequence) -> bool | None:

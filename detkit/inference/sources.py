@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from detkit.data import images
+from detkit.data.streams import images_in, natural_order
 from detkit.detections import Detections
 from detkit.errors import ConfigError, MediaError
 from detkit.inference.options import Reading
@@ -183,13 +184,6 @@ def _listed(paths: Iterable[str | Path]) -> Iterator[str | Path]:
             yield path
 
 
-def natural_order(path: str | Path) -> tuple:
-    """A sort key that puts `out2.png` before `out10.png`."""
-    parts = re.split("([0-9]+)", str(path))
-    parts[1::2] = map(int, parts[1::2])
-    return parts, str(path)
-
-
 def _open(path: str | Path, reading: Reading) -> list[Source]:
     text, path = str(path), Path(path)
     if _CAMERA.fullmatch(text) or _ADDRESS.match(text):
@@ -206,9 +200,9 @@ def _open(path: str | Path, reading: Reading) -> list[Source]:
 
 
 def _open_folder(folder: Path, reading: Reading) -> ImageSource:
-    names = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    files = tuple(sorted((p for p in names if p.suffix.lower() in images.EXTENSIONS), key=natural_order))
+    files = images_in(folder)
     if not files:
+        names = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
         videos = sum(path.suffix.lower() in VIDEO_SUFFIXES for path in names)
         fix = f"For videos, name the files: '{folder}/*.mp4'." if videos else "Name a folder with images."
         raise MediaError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,18 @@ def test_a_picture_that_can_not_be_read_does_not_stop_the_others(classifier, pho
     assert len(summary.explanations) == 1 and "broken.png" in str(summary.problems[0])
     with pytest.raises(MediaError, match="broken.png"):
         detkit.explain(classifier, broken)
+
+
+def test_a_folder_stands_for_its_pictures(classifier, photo, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("p10.png", "p2.png", ".hidden.png", "notes.txt"):
+        shutil.copy(photo, folder / name)
+    summary = detkit.explain(classifier, folder, method="saliency", scores=False)
+    assert [Path(each.source).name for each in summary.explanations] == ["p2.png", "p10.png"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="The folder holds no images"):
+        detkit.explain(classifier, [photo, tmp_path / "empty"])
 
 
 def test_layers_are_listed(classifier):

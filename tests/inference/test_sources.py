@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detkit.data.streams import natural_order
 from detkit.errors import MediaError
-from detkit.inference.sources import natural_order, open_sources
+from detkit.inference.sources import open_sources
 
 
 def only(path):
