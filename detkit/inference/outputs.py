@@ -66,11 +66,16 @@ def plan(
     if output is not None or not (shared or tracks):
         drawn = _drawn(sources, output, writing, word)
     else:
-        refuse_idle(writing, ("frames", "codec", "quality", "audio"), "an output to draw (--output)")
+        refuse_undrawn(writing)
     check(sources, [file for target in (*drawn, *shared, *tracks) for file in target.files] + [*also])
     pairs = zip_longest(*(each or [None] * len(sources) for each in (drawn, tracks)))
     own = {source: tuple(filter(None, pair)) for source, pair in zip(sources, pairs, strict=True)}
     return Outputs(own, tuple(shared))
+
+
+def refuse_undrawn(writing: Writing) -> None:
+    """ConfigError for options of drawn pictures and videos, where none is drawn."""
+    refuse_idle(writing, ("frames", "codec", "quality", "audio"), "an output to draw (--output)")
 
 
 def _shared(sources: Sequence[Source], writing: Writing, label_ids: Sequence[int]) -> list[Target]:

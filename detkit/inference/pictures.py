@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from itertools import chain, tee
 from pathlib import Path
@@ -16,8 +16,8 @@ from detkit.errors import ConfigError
 from detkit.inference import outputs, picture_sinks
 from detkit.inference.options import Detecting, Settings, settings
 from detkit.inference.outputs import Outputs, Target
-from detkit.inference.predict import _announced, _frames
-from detkit.inference.sources import Frame, ImageSource, Source, open_sources
+from detkit.inference.sources import Frame, ImageSource, Source, announced, frames_of, open_sources
+from detkit.inference.summary import Summary
 from detkit.inference.writer import Result, Writer
 from detkit.progress import progress
 from detkit.visualize.palette import colour
@@ -27,32 +27,6 @@ _TOP = 3  # classes that are drawn on a picture
 # The options that are not for detectors only; all of Reading is among them.
 _OWN = ("labels", "json", "csv", "jsonl", "frames", "codec", "quality", "audio", "rate", "batch_size", "show_progress")
 _GROUND = (24, 24, 24)
-
-
-@dataclass(frozen=True)
-class PictureSummary:
-    """What a prediction run did.
-
-    Attributes:
-        frames: images and video frames that went through the model.
-        seconds: wall-clock time.
-        outputs: the files and directories written.
-        warnings: what went wrong without stopping the run, a message each.
-        skipped: the files that could not be decoded at all.
-        interrupted: whether Ctrl-C ended the run early; the outputs hold what was done until then.
-    """
-
-    frames: int
-    seconds: float
-    outputs: tuple[Path, ...]
-    warnings: tuple[str, ...]
-    skipped: tuple[Path, ...]
-    interrupted: bool = False
-
-    def __str__(self) -> str:
-        speed = f"{self.seconds:.1f} s, {self.frames / max(self.seconds, 1e-9):.1f} frames per second"
-        ended = ["interrupted: the outputs hold what was done so far"] * self.interrupted
-        return "\n".join([f"{self.frames} frames in {speed}", *ended, *(f"wrote {path}" for path in self.outputs)])
 
 
 class _Kind(NamedTuple):
@@ -87,7 +61,7 @@ def predict(model, sources: str | Path | Iterable[str | Path], output: str | Pat
             an entry for each picture: "label" and "scores" of a classifier, "shares" of the pixels of a segmenter.
 
     Returns:
-        A `PictureSummary`.
+        A `Summary`.
 
     Raises:
         MediaError: if a source is missing, or nothing can be decoded.
@@ -109,13 +83,10 @@ def predict(model, sources: str | Path | Iterable[str | Path], output: str | Pat
         except KeyboardInterrupt:
             interrupted = True
 
-    frames = _frames(opened)
-    with progress(total=_announced(opened), description=model.task, show=chosen.running.show_progress) as bar:
+    frames = frames_of(opened)
+    with progress(total=announced(opened), description=model.task, show=chosen.running.show_progress) as bar:
         writer.run(counted(_results(model, frames, kind, chosen.detecting), bar))
-    warnings = tuple(warning for source in opened for warning in source.warnings)
-    skipped = tuple(path for source in opened for path in source.skipped)
-    seconds, written = time.perf_counter() - started, tuple(dict.fromkeys(writer.outputs))
-    return PictureSummary(count, seconds, written, warnings, skipped, interrupted)
+    return Summary.of(opened, count, None, time.perf_counter() - started, writer.outputs, interrupted)
 
 
 def _results(model, frames: Iterator[tuple[Source, Frame]], kind: _Kind, detecting: Detecting) -> Iterator[Result]:
@@ -154,6 +125,8 @@ def _plan(sources: Sequence[Source], output, chosen: Settings, kind: _Kind) -> O
     if output is not None or not shared:
         pictures = replace(writing, json=None, csv=None, jsonl=None)
         own = outputs.plan(sources, output, pictures, (), word=kind.word).own
+    else:
+        outputs.refuse_undrawn(writing)
     if own and kind.word == "overlay":
         own = {source: (*targets, _masks(source, targets[0])) for source, targets in own.items()}
     targets = [*shared, *chain.from_iterable(own.values())]

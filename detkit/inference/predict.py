@@ -5,19 +5,19 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import tee
-from operator import methodcaller
 from pathlib import Path
 
-from detkit.errors import ConfigError, MediaError
+from detkit.errors import ConfigError
 from detkit.inference import outputs, resume, tables
 from detkit.inference.counting import Tally
 from detkit.inference.options import Detecting, Settings, settings
 from detkit.inference.predictor import Predictor
-from detkit.inference.sources import Frame, Source, open_sources
+from detkit.inference.sources import Frame, Source, announced, frames_of, open_sources
 from detkit.inference.stages import Consumer, Producer
+from detkit.inference.summary import Summary
 from detkit.inference.tracking import Tracker, follow
 from detkit.inference.writer import Result, Writer
 from detkit.progress import progress
@@ -27,39 +27,6 @@ Detect = Callable[[Frames], Iterator[Result]]
 Read = Callable[[Source], Iterator[Frame]]
 
 _AHEAD = 8  # frames that are decoded, and results that wait to be written, at most
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a prediction run did.
-
-    Attributes:
-        frames: images and video frames that went through the detector.
-        detections: detections at or above the threshold, of the chosen classes.
-        seconds: wall-clock time from the first decoded frame's request to the last written byte.
-        outputs: the files and directories written.
-        warnings: what went wrong without stopping the run, a message each.
-        skipped: the files that could not be decoded at all.
-        interrupted: whether Ctrl-C ended the run early; the outputs hold what was done until then.
-    """
-
-    frames: int
-    detections: int
-    seconds: float
-    outputs: tuple[Path, ...]
-    warnings: tuple[str, ...]
-    skipped: tuple[Path, ...]
-    interrupted: bool = False
-
-    @property
-    def frames_per_second(self) -> float:
-        return self.frames / self.seconds if self.seconds else 0.0
-
-    def __str__(self) -> str:
-        counts = f"{self.frames} frames, {self.detections} detections"
-        speed = f"{self.seconds:.1f} s, {self.frames_per_second:.1f} frames per second"
-        ended = ["interrupted: the outputs hold what was done so far"] * self.interrupted
-        return "\n".join([f"{counts} in {speed}", *ended, *(f"wrote {path}" for path in self.outputs)])
 
 
 def predict(
@@ -91,7 +58,7 @@ def predict(
     _check_classes(detector.classes, chosen.detecting.classes)
     opened = open_sources([sources] if isinstance(sources, (str, Path)) else sources, chosen.reading)
     planned, tally = _outputs(detector, opened, output, chosen), Tally(chosen.tracking)
-    make = partial(compiled, detecting=chosen.detecting, frames=_announced(opened), threshold=_lowest(chosen))
+    make = partial(compiled, detecting=chosen.detecting, frames=announced(opened), threshold=_lowest(chosen))
     run = resume.prepare(detector, make, opened, planned, chosen)
     results = partial(_results, detect=run.detect, chosen=chosen, tally=tally)
     writer = Writer(run.outputs, partial(_draw, labels=chosen.writing.labels))
@@ -161,8 +128,8 @@ def _run(sources: Sequence[Source], read: Read, results: Callable, writer: Write
     with Consumer(writer.run, size=_AHEAD) as written:
         try:
             with (
-                Producer(_frames(sources, read), size=_AHEAD) as decoded,
-                progress(total=_announced(sources), description="detect", show=show) as bar,
+                Producer(frames_of(sources, read), size=_AHEAD) as decoded,
+                progress(total=announced(sources), description="detect", show=show) as bar,
             ):
                 for result in results(decoded):
                     written.put(result)
@@ -170,24 +137,8 @@ def _run(sources: Sequence[Source], read: Read, results: Callable, writer: Write
                     bar.update()
         except KeyboardInterrupt:
             interrupted = True
-    warnings = tuple(warning for source in sources for warning in source.warnings)
-    skipped = tuple(path for source in sources for path in source.skipped)
     seconds = time.perf_counter() - started
-    return Summary(frames, detections, seconds, tuple(writer.outputs), warnings, skipped, interrupted)
-
-
-def _frames(sources: Sequence[Source], read: Read = methodcaller("frames")) -> Frames:
-    """The frames of all sources in order; a broken source among several is skipped and noted."""
-    failed = 0
-    for source in sources:
-        try:
-            for frame in read(source):
-                yield source, frame
-        except MediaError as error:
-            failed += 1
-            if failed == len(sources):
-                raise
-            source.skip(source.path, error)
+    return Summary.of(sources, frames, detections, seconds, writer.outputs, interrupted)
 
 
 def _select(results: Iterable[Result], classes: Sequence[str] | None, threshold: float) -> Iterator[Result]:
@@ -206,15 +157,6 @@ def _draw(result: Result, labels: bool):
 
         image = draw_counts(image, result.frame.counts)
     return draw(image, result.detections, labels=labels, scores=labels)
-
-
-def _announced(sources: Sequence[Source]) -> int | None:
-    """The number of frames in all, for the progress bar; None if a source doesn't say."""
-    try:
-        counts = [source.announced for source in sources]
-    except MediaError:  # it is reported when its turn comes
-        return None
-    return None if None in counts else sum(counts)
 
 
 def _check_classes(known: Sequence[str], classes: Sequence[str] | None) -> None:

@@ -6,9 +6,10 @@ import difflib
 import glob
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from operator import methodcaller
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,31 @@ def open_sources(paths: Iterable[str | Path], reading: Reading | None = None) ->
             fix="Leave --start, --stop and --sample-rate away; --stride works with images too.",
         )
     return sources
+
+
+def frames_of(
+    sources: Sequence[Source], read: Callable[[Source], Iterator[Frame]] = methodcaller("frames")
+) -> Iterator[tuple[Source, Frame]]:
+    """The frames of all sources in order; a broken source among several is skipped and noted."""
+    failed = 0
+    for source in sources:
+        try:
+            for frame in read(source):
+                yield source, frame
+        except MediaError as error:
+            failed += 1
+            if failed == len(sources):
+                raise
+            source.skip(source.path, error)
+
+
+def announced(sources: Sequence[Source]) -> int | None:
+    """The number of frames in all, for the progress bar; None if a source doesn't say."""
+    try:
+        counts = [source.announced for source in sources]
+    except MediaError:  # it is reported when its turn comes
+        return None
+    return None if None in counts else sum(counts)
 
 
 def _listed(paths: Iterable[str | Path]) -> Iterator[str | Path]:

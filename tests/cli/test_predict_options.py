@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from detkit.inference.options import CLASSES
-from detkit.inference.predict import Summary
+from detkit.inference.summary import Summary
 
 
 @pytest.fixture
