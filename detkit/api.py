@@ -13,6 +13,7 @@ from detkit import data as datasets
 from detkit.data.dataset import Dataset
 from detkit.errors import ConfigError
 from detkit.pipeline import pipeline as pipelines
+from detkit.pipeline.transfer import SegmentationPipeline
 
 
 def load(model, checkpoint=None, config=None):
@@ -24,7 +25,7 @@ def load(model, checkpoint=None, config=None):
             SavedModel directory (or a .tar.gz or https address of one), a .tflite, .onnx or .keras file. Or
             "garden:EXPERIMENT", one of Model Garden's (`detkit garden list`).
         checkpoint: another checkpoint than the directory's own.
-        config: of an experiment of Model Garden: a file with overrides, in its own YAML.
+        config: of an experiment of Model Garden: overrides, as a mapping or a file in its own YAML.
 
     Raises:
         ConfigError: if there is no such model, or detkit can't build its architecture.
@@ -45,7 +46,7 @@ def finetune(
     model, data, val=None, test=None, *, output, checkpoint=None, config=None, init="prior", keep_classes=False,
     resume=False, overwrite=False, show_progress=None, **train,
 ):  # fmt: skip
-    """Makes a detector for the classes of `data` out of a pretrained one.
+    """Makes a detector, or of Model Garden's segmentation models a segmenter, for the classes of `data`.
 
     Args:
         model: as for `load`.
@@ -55,7 +56,8 @@ def finetune(
         init: "prior" or "imprint", how a new class head starts.
         keep_classes: go on detecting the classes that the model knows.
         resume, overwrite: what to do with a run that is there already.
-        train: options of `detkit.pipeline.settings.TrainConfig`, such as tune="heads", steps=200, seed=0.
+        train: options of `detkit.pipeline.settings.TrainConfig`, such as tune="heads", steps=200, seed=0. Of a
+            segmenter of Model Garden those of `detkit.pipeline.transfer.SegmentationTraining`.
 
     Returns:
         A run: `.detector`, `.history`, `.directory`, `.metrics`.
@@ -64,17 +66,41 @@ def finetune(
         ConfigError, DataError, CheckpointError: for what is wrong, before anything is trained.
     """
     options = {"checkpoint": checkpoint, "config": config, "init": init, "keep_classes": keep_classes}
-    pipeline = pipelines.Pipeline(model={"name": str(model)} | options, train=train, output=str(output))
+    kind = _pipeline_kind(model, options, train)
+    pipeline = kind(model={"name": str(model)} | options, train=train, output=str(output))
     sets = [_dataset(each) for each in (data, val, test)]
     return _run(pipeline, sets, resume=resume, overwrite=overwrite, show_progress=show_progress)
+
+
+def _pipeline_kind(model, options: dict, train: dict):
+    """The kind of pipeline that a model is made by; takes what segmenters don't have out of the options.
+
+    Raises:
+        ConfigError: if it is asked for nevertheless.
+    """
+    from detkit.garden.names import is_garden
+
+    if not is_garden(model):
+        return pipelines.Pipeline
+    from detkit.garden.load import task_of
+
+    if task_of(model) == "detection":
+        return pipelines.Pipeline
+    asked = {"init": options.pop("init") != "prior", "keep_classes": options.pop("keep_classes")}
+    asked["tune"] = "tune" in train
+    refused = next((name for name, whether in asked.items() if whether), None)
+    if refused:
+        fix = "Leave it out; what is tuned is said by strategy: auto, head, finetune, two_stage or full."
+        raise ConfigError("Segmenters don't have this option.", where=refused, fix=fix)
+    return SegmentationPipeline
 
 
 def train(pipeline, overrides=(), output=None, *, resume=False, overwrite=False, show_progress=None):
     """Trains as a pipeline file says; `detkit train` is this function.
 
     Args:
-        pipeline: the path of a YAML pipeline or of an OD API pipeline.config.
-        overrides: "train.steps=300" and the like.
+        pipeline: the path of a YAML pipeline, in detkit's layout or in Model Garden's, or of an OD API pipeline.config.
+        overrides: "train.steps=300" and the like; for Model Garden's layout also "experiment=NAME" and its own options.
         output: the run directory, instead of the pipeline's own.
 
     Returns:
@@ -207,9 +233,9 @@ def stats(data, model=None, *, show_progress=None):
     dataset = _dataset(data)
     if model is None:
         return datasets.stats(dataset, show_progress=show_progress)
-    from detkit.detection.coverage import anchors_of, architecture
+    from detkit.detection.coverage import anchors_of
 
-    detector = architecture(model)
+    detector = _architecture(model)
     return datasets.stats(dataset, detector.resized, anchors_of(detector), show_progress)
 
 
@@ -252,26 +278,45 @@ def _views(dataset: Dataset, augment, model, seed: int):
     model = model or (None if augment == "usual" else plan.model.name)
     if model is None:
         return views_of(dataset, None, plan.train.augment, seed)
+    return views_of(dataset, _architecture(model).resized, plan.train.augment, seed)
+
+
+def _architecture(model):
+    """A model whose sizes and anchors can be asked for: its weights are not read."""
     from detkit.detection.coverage import architecture
+    from detkit.garden.names import is_garden
 
-    return views_of(dataset, architecture(model).resized, plan.train.augment, seed)
+    if isinstance(model, (str, Path)) and is_garden(model):
+        from detkit.garden.load import architecture
+    return architecture(model)
 
 
-def inspect(model, *, reset=(), classes=(), variables=False) -> str:
-    """What a model or a checkpoint holds, and what a surgery on it would do, as text."""
+def inspect(model, *, reset=(), classes=(), variables=False, checkpoint=None, config=None) -> str:
+    """What a model or a checkpoint holds, and what a surgery on it would do, as text.
+
+    Args:
+        model, checkpoint, config: as for `load`; a checkpoint may also stand alone.
+        reset: parts or regular expressions that a surgery would reinitialise; classes: of the new detector.
+        variables: list every variable.
+    """
     from detkit import models
     from detkit.detection.inspect import inspect
     from detkit.garden.names import is_garden
     from detkit.hub import load as hub
     from detkit.networks.inspect import inspect as inspect_network
 
-    if models.is_stored(model) or is_garden(model):
+    surgery = {"reset": reset, "classes": classes, "variables": variables, "checkpoint": checkpoint}
+    if is_garden(model):
+        from detkit.garden.inspect import inspect
+
+        return inspect(model, **surgery, config=config)
+    if models.is_stored(model):
         if reset or classes:
             raise ConfigError("Surgeries are of detectors.", where=model, fix="Leave out --reset and --class.")
-        return inspect_network(models.load(model), variables)
+        return inspect_network(models.load(model, checkpoint, config), variables)
     if hub.kind(model) is not None:
         return hub.describe(model)
-    return inspect(model, reset=reset, classes=classes, variables=variables)
+    return inspect(model, **surgery)
 
 
 def demo(output="detkit-demo", seed: int = 0) -> str:

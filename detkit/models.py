@@ -42,7 +42,7 @@ def load(model, checkpoint=None, config=None):
 
 def _stored(directory, checkpoint):
     stored = storage.read(directory)
-    network = _builder(stored.task)(stored.options, stored.classes, stored.label_ids, pretrained=False)
+    network = _builder(stored.task, stored.options)(stored.options, stored.classes, stored.label_ids, pretrained=False)
     storage.restore(network, directory, checkpoint)
     return network
 
@@ -58,11 +58,13 @@ def build(task: str, options, classes, seed: int = 0):
     Raises:
         ConfigError, CheckpointError: for an architecture or weights that are not there or do not fit.
     """
-    return _builder(task)(options, tuple(classes), seed=seed)
+    return _builder(task, options)(options, tuple(classes), seed=seed)
 
 
-def _builder(task: str):
-    if task == "segmentation":
+def _builder(task: str, options):
+    if task == "segmentation" and is_garden(options.name):
+        from detkit.garden.segmenters import build
+    elif task == "segmentation":
         from detkit.segmentation.build import build
     else:
         from detkit.classification.build import build
@@ -83,8 +85,8 @@ def _storage(model):
     """The module that writes and reads models of this kind."""
     from detkit.detection import load as detectors
     from detkit.garden import storage as garden
-    from detkit.garden.detector import GardenDetector
+    from detkit.garden.network import GardenNetwork
 
-    if isinstance(model, GardenDetector):
+    if isinstance(model, GardenNetwork):
         return garden
     return detectors if model.task == "detection" else storage

@@ -10,7 +10,7 @@ from detkit.data.checks import INPUT_SIZE, check_all
 from detkit.data.formats import yolo_files
 from detkit.data.problems import Problem, problem_of
 from detkit.errors import DetkitError
-from detkit.garden.names import is_garden
+from detkit.garden.names import PREFIX, is_garden, is_stored
 from detkit.pipeline import od_config
 from detkit.pipeline import pipeline as pipelines
 from detkit.zoo.catalogue import find
@@ -75,7 +75,7 @@ def _pipeline(path: Path, overrides) -> list[Problem]:
         size = max(plan.model.size or [INPUT_SIZE])
         return problems + check_all(sets, size) + _network(plan, dict(sets).get("train"))
     try:
-        size = input_size(plan.model.name)
+        size = _garden_size(plan.model) if is_garden(plan.model.name) else input_size(plan.model.name)
     except DetkitError:  # what is wrong with the model is told below
         size = INPUT_SIZE
     if is_garden(plan.model.name):
@@ -112,14 +112,53 @@ def _garden(plan, train) -> list[Problem]:
     from detkit.garden import load as garden
     from detkit.training.selection import choose
 
-    if train is None or not train.classes:
-        return []
+    problems = _garden_options(plan.model)
+    if train is None or not train.classes or any(problem.severity == "error" for problem in problems):
+        return problems
+    name = plan.model.name
     try:
         detector, _ = garden.transplant(plan.model, train.classes)
         selection = choose(detector, plan.train.tune)
     except DetkitError as error:
-        return [problem_of(error) if error.where else problem_of(error, file=plan.model.name)]
-    return [Problem("info", "The model can be built.", file=plan.model.name, got=selection.text.splitlines()[-1])]
+        return [*problems, problem_of(error) if error.where else problem_of(error, file=name)]
+    return [*problems, Problem("info", "The model can be built.", file=name, got=selection.text.splitlines()[-1])]
+
+
+def _garden_options(options) -> list[Problem]:
+    """What is wrong with a model of Model Garden before it is built, and which options nothing reads."""
+    from detkit.checkpoint import reader
+    from detkit.garden import build, catalogue
+
+    name, problems, overrides = options.name, [], {}
+    try:
+        overrides = build.read_overrides(options.config)
+    except DetkitError as error:
+        problems.append(problem_of(error))
+    checkpoint = options.checkpoint or dict(build.leaves(overrides)).get("task.init_checkpoint")
+    for question in (
+        lambda: is_stored(name) or catalogue.find(name.removeprefix(PREFIX)).check(training=True),
+        lambda: reader.open_checkpoint(checkpoint) if checkpoint else None,
+    ):
+        try:
+            question()
+        except DetkitError as error:
+            problems.append(problem_of(error) if error.where else problem_of(error, file=name))
+    if unread := build.unread(overrides):
+        what = "Only Model Garden's trainer reads these options; detkit's own are those of `train`."
+        problems.append(Problem("info", what, file=name, got=", ".join(unread)))
+    return problems
+
+
+def _garden_size(options) -> int:
+    """The longer side in pixels of what a model of Model Garden reads, as far as it can be told without it."""
+    from detkit.garden import build, catalogue, storage
+
+    stored = storage.read(options.name) if is_stored(options.name) else None
+    experiment = stored.experiment if stored else options.name.removeprefix(PREFIX)
+    overrides = stored.overrides if stored else build.read_overrides(options.config)
+    given = dict(build.leaves(overrides)).get("task.model.input_size") or catalogue.find(experiment).size or ()
+    sides = [side for side in list(given)[:2] if isinstance(side, int)]
+    return max(sides, default=INPUT_SIZE)
 
 
 def _model(name: str, plan=None, train=None) -> list[Problem]:

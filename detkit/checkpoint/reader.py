@@ -91,6 +91,7 @@ class Checkpoint:
         Where the object graph is stored too, its edges decide, as in TensorFlow's own restore; otherwise the keys.
         """
         for path in paths:
+            path = path.removeprefix("./")  # of what the model itself holds
             key = self._walk(path) if self._edges is not None else f"{self._root}{path}"
             if key in self.shapes:
                 return key

@@ -16,20 +16,22 @@ from detkit.io import atomic_write
 STATE = 'model_checkpoint_path: "ckpt-0"\nall_model_checkpoint_paths: "ckpt-0"\n'
 
 
-def save(nodes: dict, variable_names, directory) -> None:
+def save(nodes: dict, variable_names, directory, items=()) -> None:
     """Writes `directory`/ckpt-0, replacing an older one as a whole.
 
     Args:
         nodes: {path below "model/": layer}; a layer may stand under several paths.
         variable_names: the names of a layer's attributes that hold variables.
         directory: the checkpoint folder; parents are made.
+        items: first names of paths that are also reached without "model/".
 
     Raises:
         CheckpointError: if it can't be written; an older checkpoint is left as it was.
     """
     import tensorflow as tf
 
-    save_object(tf.train.Checkpoint(model=_tree(nodes, variable_names, tf.train.Checkpoint)), directory)
+    model = _tree(nodes, variable_names, tf.train.Checkpoint)
+    save_object(tf.train.Checkpoint(model=model, **{name: getattr(model, name) for name in items}), directory)
 
 
 def save_object(root, directory) -> None:

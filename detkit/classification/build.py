@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from detkit.classification.architectures import architecture, backbone
+from detkit.classification import backbones
 from detkit.classification.classifier import Classifier
 from detkit.classification.localizer import Localizer
-from detkit.classification.weights import restore_backbone
+from detkit.classification.weights import check_garden, restore_backbone, restore_garden
 from detkit.errors import ConfigError
+from detkit.garden.names import PREFIX as GARDEN
 from detkit.pipeline.transfer import ClassificationModel, LocalizationModel
 
 
@@ -26,14 +27,33 @@ def build(
         CheckpointError, DownloadError: if the weights can't be had, or do not fit.
     """
     _check(options, tuple(classes))
-    known = architecture(options.name)
-    features = backbone(options.name, options.size, options.width, options.squeeze_excite)
+    trained = pretrained and options.weights is not None
+    in_garden = options.name.startswith(GARDEN)
+    if in_garden and trained:
+        check_garden(options.name, options.weights)
+    features, known, saved_model = backbones.build(options)
     kind = Localizer if isinstance(options, LocalizationModel) else Classifier
     network = kind(features, known, classes, label_ids, name=known.name, options=options)
+    if in_garden:
+        _add_names(network)
     network.initialize(network.variables(), seed)
-    if pretrained and options.weights is not None:
+    if saved_model is not None:
+        network.saved_model, network.pretrained = saved_model, True
+        network.weights_text = f"backbone: {options.name}, as it is; head: initial"
+    elif trained and in_garden:
+        restore_garden(network, options.weights, seed)
+    elif trained:
         restore_backbone(network, known.name, options.weights, options.width)
     return network
+
+
+def _add_names(network) -> None:
+    """The names that Model Garden's checkpoints have for the parts of its classifiers."""
+    below = {path: node for path, node in network.nodes.items() if path.startswith("backbone/")}
+    network.nodes |= {f"_{path}": node for path, node in below.items()}
+    network.checkpoint_items = ("backbone",)
+    if len(network.parts["head"]) == 1:  # the logits, as there
+        network.checkpoint_names = {"layer_with_weights-1": network.parts["head"][0]}
 
 
 def _check(options, classes: tuple[str, ...]) -> None:

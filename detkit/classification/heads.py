@@ -15,15 +15,16 @@ def class_logits(features, known: Architecture, outputs: int, hidden: tuple[int,
     """The layers behind the features, which end in "logits" [B, outputs].
 
     Args:
-        features: [B, h, w, C], a Keras tensor.
+        features: [B, h, w, C], a Keras tensor, or [B, D], which nothing is done to.
         known: the architecture; where its paper has dense layers, they see the features of every place, elsewhere
             their mean.
         outputs: how many logits.
         hidden: units of the dense layers before the logits; () for the architecture's own.
         dropout: the share of values left out after each of them, or before the logits where there are none.
     """
-    flat = layers.Flatten(name="flatten") if known.hidden else layers.GlobalAveragePooling2D(name="pool")
-    x = flat(features)
+    x = features
+    if len(x.shape) == 4:
+        x = layers.Flatten(name="flatten")(x) if known.hidden else layers.GlobalAveragePooling2D(name="pool")(x)
     for number, units in enumerate(hidden or known.hidden, start=1):
         x = layers.Dense(units, known.activation, kernel_initializer="he_normal", name=f"hidden{number}")(x)
         x = layers.Dropout(dropout, name=f"dropout{number}")(x)

@@ -14,7 +14,9 @@ from detkit.classification.files import Layer, layers_of
 from detkit.detection.borrow import backbone_nodes
 from detkit.errors import CheckpointError, ConfigError
 from detkit.networks import storage
+from detkit.zoo.files import locked
 from detkit.zoo.source import locate
+from detkit.zoo.unpack import unpack
 
 # Feature extractors of the OD API that compute, with the same variables, what Keras' models do.
 _DETECTORS = {"mobilenet_v1": "MobileNet", "mobilenet_v2": "MobileNetV2"}
@@ -48,6 +50,48 @@ def restore_backbone(network, name: str, weights: str, width: float = 1.0) -> No
     count = _assign(network, layers, source)
     network.pretrained = True
     network.weights_text = f"backbone {name}: {count} variables from {source}; head: initial"
+
+
+def restore_garden(network, weights: str, seed: int = 0) -> None:
+    """Gives the backbone of a network, one of Model Garden's, trained weights; sets what `restore_backbone` sets.
+
+    Args:
+        network: whose backbone it is.
+        weights: a checkpoint of Model Garden, a run of detkit, or URL#sha256=SUM of a .tar.gz archive of a checkpoint.
+        seed: of the head.
+
+    Raises:
+        CheckpointError, DownloadError: if the checkpoint can't be had or read, or does not cover the backbone.
+    """
+    from detkit.garden import backbone
+
+    path = _unpacked(weights) if weights.startswith(("http://", "https://")) else weights
+    network.weights_text = backbone.restore(network, path, seed)
+    network.pretrained = True
+
+
+def check_garden(name: str, weights: str) -> None:
+    """ConfigError for weights that are none of a backbone of Model Garden; said before it is built."""
+    if not any(mark in weights for mark in "/."):
+        raise ConfigError(
+            "The backbones of Model Garden have weights of their own kind.",
+            where="model.weights",
+            got=weights,
+            expected="a checkpoint of Model Garden, or a run",
+            fix="Give the path of the checkpoint, or set model.weights=null to train the backbone from scratch.",
+        )
+    if storage.is_stored(weights):
+        _check_same(name, storage.read(weights).options.name, weights, "model.name")
+
+
+def _unpacked(address: str) -> str:
+    """The folder with what an archive at an address holds."""
+    archive = files.fetched(address)
+    directory = archive.parent / "unpacked"
+    with locked(directory.with_name("unpacked.lock")):
+        if not directory.is_dir():
+            unpack(archive, directory)
+    return str(directory)
 
 
 def _imagenet(name: str, width: float, option: str) -> list[Layer]:

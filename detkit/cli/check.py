@@ -12,6 +12,8 @@ Examples:
   detkit check ducky/train.json
   detkit check mine.yaml --set data.train=photos/train.json
   detkit check runs/ducky
+  detkit check garden:retinanet_mobile_coco
+  detkit check model_garden.yaml --experiment retinanet_resnetfpn_coco
   detkit check yolo/data.yaml
 """
 
@@ -22,7 +24,8 @@ Examples:
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
     help="Override a field of the pipeline; may be repeated.",
 )  # fmt: skip
-def check(target: Path, overrides: tuple[str, ...]) -> None:
+@click.option("--experiment", metavar="NAME", help="Of a pipeline in Model Garden's layout: the experiment it is of.")
+def check(target: Path, overrides: tuple[str, ...], experiment: str | None) -> None:
     """Find every problem before anything is run.
 
     All in one pass: each problem with its place, what was found and expected, and what to do next. Of a pipeline,
@@ -32,6 +35,7 @@ def check(target: Path, overrides: tuple[str, ...]) -> None:
     from detkit import api
     from detkit.data.problems import format_problems
 
+    overrides = [*overrides, *([f"experiment={experiment}"] if experiment else [])]
     problems = api.check(target, overrides=overrides)
     click.echo(format_problems(problems))
     if any(problem.severity == "error" for problem in problems):

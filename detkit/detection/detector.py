@@ -53,10 +53,12 @@ class ClassColumns(NamedTuple):
     Attributes:
         background: columns before those of the classes.
         width: values of one class, such as 4 for boxes.
+        keeps: whether those before stay as they are where the classes are others, as boxes do.
     """
 
     background: int = 0
     width: int = 1
+    keeps: bool = False
 
 
 class Detector(Network, ObjectFinder):

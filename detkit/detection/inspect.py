@@ -11,7 +11,7 @@ from detkit.detection.build import build
 from detkit.zoo.source import locate
 
 
-def inspect(model, *, reset=(), classes=(), variables: bool = False) -> str:
+def inspect(model, *, reset=(), classes=(), variables: bool = False, checkpoint=None) -> str:
     """A report as text; nothing is changed.
 
     Args:
@@ -19,20 +19,32 @@ def inspect(model, *, reset=(), classes=(), variables: bool = False) -> str:
         reset: parts or regular expressions that a surgery would reinitialise.
         classes: classes of a new detector.
         variables: list every variable.
+        checkpoint: another one than the model's own.
 
     Raises:
         ConfigError, CheckpointError: if the model can't be read.
     """
     if _is_bare_checkpoint(Path(model)):
         return _checkpoint(reader.open_checkpoint(model), variables)
-    source = locate(model)
+    source = locate(model, checkpoint)
     names = tuple(classes) or source.classes
     detector = build(load.for_classes(source.config, names), names, name=source.name)
-    checkpoint = reader.open_checkpoint(source.checkpoint)
     plan = load.replacing_classes(detector, reset=reset) if names != source.classes else surgery.Plan(tuple(reset))
-    report = surgery.examine(detector, checkpoint, plan)
+    report = surgery.examine(detector, reader.open_checkpoint(source.checkpoint), plan)
+    return surgery_text(detector, f"model {source.name}: {detector.meta.feature_extractor.type}", report, variables)
+
+
+def surgery_text(detector, title: str, report: surgery.Report, variables: bool = False) -> str:
+    """What a surgery would do to a detector, or a network of another task.
+
+    Args:
+        title: the first line.
+        report: of the surgery.
+        variables: list every variable.
+    """
+    names = detector.classes
     lines = [
-        f"model {source.name}: {detector.meta.feature_extractor.type}",
+        title,
         f"input {_size(detector.input_size)}, {_counted(len(names), 'class', 'classes')}: {', '.join(names[:12])}"
         + (" ..." if len(names) > 12 else ""),
         report.text(),

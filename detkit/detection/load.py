@@ -13,6 +13,7 @@ from detkit.data import labelmap
 from detkit.detection import borrow, mask_rcnn, pose
 from detkit.detection.build import build
 from detkit.detection.detector import Detector
+from detkit.errors import CheckpointError
 from detkit.io import atomic_write
 from detkit.networks.network import VARIABLES
 from detkit.pipeline import od_config
@@ -69,7 +70,7 @@ def transplant(
         return detector, borrow.restore_backbone(detector, reader.open_checkpoint(backbone.checkpoint), seed)
     plan = surgery.Plan(reset=tuple(reset))
     if keep_classes:
-        plan = surgery.Plan(tuple(reset), detector.unneeded, _widening(detector))
+        plan = surgery.Plan(tuple(reset), detector.unneeded, widening(detector, len(detector.classes)))
     elif classes != source.classes:
         plan = replacing_classes(detector, init, reset)
     report = surgery.apply(detector, reader.open_checkpoint(source.checkpoint), plan, seed)
@@ -88,7 +89,8 @@ def replacing_classes(detector, init: str = "prior", reset=()) -> surgery.Plan:
     """The plan for classes that the checkpoint does not know.
 
     What has columns for the classes starts afresh, but for the boxes and masks of heads that predict them class by
-    class: each new class starts from the mean of the known ones.
+    class: each new class starts from the mean of the known ones. Where other columns stand beside those of the classes
+    (`ClassColumns.keeps`), these are restored.
 
     Args:
         detector: with the new classes.
@@ -96,20 +98,26 @@ def replacing_classes(detector, init: str = "prior", reset=()) -> surgery.Plan:
     """
     parts, columns = detector.part_of(), detector.class_columns()
     boxes = {path for path in columns if parts[path] in AVERAGED}
+    shared = {path for path in columns if columns[path].keeps}
     afresh = {path: None for path in columns if path not in boxes}
     if init == "prior":
         afresh |= {path: None for path, part in parts.items() if part == "head/class_head"}
-    count = len(detector.classes)
+    afresh = [path for path in afresh if path not in shared]
+    count, variables = len(detector.classes), detector.variables()
     convert = {path: partial(_mean_of_classes, columns=columns[path], count=count) for path in boxes}
+    convert |= {
+        path: partial(_with_others, fresh=variables[path].numpy(), columns=columns[path], count=count)
+        for path in shared
+    }
     return surgery.Plan((*(f"^{re.escape(path)}$" for path in afresh), *reset), detector.unneeded, convert)
 
 
-def _widening(detector) -> dict:
-    """{path: conversion} that puts the stored classes' columns before those of the new classes."""
+def widening(detector, count: int) -> dict:
+    """{path: conversion} that puts the stored classes' columns before those of the new classes, `count` in all."""
     variables, parts = detector.variables(), detector.part_of()
     conversions = {}
     for path, columns in detector.class_columns().items():
-        fresh, count = variables[path].numpy(), len(detector.classes)
+        fresh = variables[path].numpy()
         as_boxes = parts[path] in AVERAGED
         conversions[path] = partial(_widened, fresh=fresh, columns=columns, count=count, mean=as_boxes)
     return conversions
@@ -124,11 +132,29 @@ def _widened(stored: np.ndarray, fresh: np.ndarray, columns, count: int, mean: b
     return wide.reshape(fresh.shape)
 
 
+def _with_others(stored: np.ndarray, fresh: np.ndarray, columns, count: int) -> np.ndarray:
+    """`fresh` with the stored columns that are no class's."""
+    values = fresh.reshape(*fresh.shape[:-1], -1, columns.background + count, columns.width).copy()
+    groups = values.shape[-3]
+    if stored.shape[:-1] != fresh.shape[:-1] or stored.shape[-1] % (groups * columns.width):
+        raise CheckpointError(
+            "The checkpoint's class head is another one.",
+            got=f"shape {stored.shape}",
+            expected=f"{fresh.shape[:-1]} and a multiple of {groups * columns.width} columns",
+            fix="Use the config that came with the checkpoint, with as many anchors.",
+        )
+    known = stored.reshape(*stored.shape[:-1], groups, -1, columns.width)
+    values[..., : columns.background, :] = known[..., : columns.background, :]
+    return values.reshape(fresh.shape)
+
+
 def _mean_of_classes(stored: np.ndarray, columns, count: int) -> np.ndarray:
-    """`count` classes in the place of the stored ones, each their mean; for variables without a background column."""
-    classes = stored.reshape(*stored.shape[:-1], -1, columns.width)
+    """`count` classes in the place of the stored ones, each their mean; the background stays. For one group."""
+    values = stored.reshape(*stored.shape[:-1], -1, columns.width)
+    background, classes = np.split(values, [columns.background], axis=-2)
     mean = classes.mean(axis=-2, keepdims=True)
-    return np.repeat(mean, count, axis=-2).reshape(*stored.shape[:-1], -1)
+    made = np.concatenate([background, np.repeat(mean, count, axis=-2)], axis=-2)
+    return made.reshape(*stored.shape[:-1], -1)
 
 
 def save(detector: Detector, directory) -> None:

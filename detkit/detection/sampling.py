@@ -33,7 +33,7 @@ def balanced(positive, negative, order, size: int, fraction: float) -> tuple:
     """Draws at most `size` examples of every image, at most the given fraction of them positive.
 
     Args:
-        positive, negative: bool [B, N], what may be drawn.
+        positive, negative: bool [B, N], what may be drawn. An N that the graph does not know is at least `size`.
         order: int32 [B, N], none negative; the examples with the largest come first.
 
     Returns:
@@ -50,5 +50,6 @@ def balanced(positive, negative, order, size: int, fraction: float) -> tuple:
 
 def _largest(candidates, order, limit: int) -> tuple:
     """(rows [B, K], whether they are candidates [B, K]) of the `limit` candidates with the largest `order`."""
-    values, rows = tf.math.top_k(tf.where(candidates, order, -1), min(limit, candidates.shape[1]))
+    count = candidates.shape[1]
+    values, rows = tf.math.top_k(tf.where(candidates, order, -1), limit if count is None else min(limit, count))
     return rows, values >= 0

@@ -21,6 +21,9 @@ from detkit.detections import Detections
 from detkit.errors import ConfigError, DataError
 from detkit.explain.perturbation import BATCH
 from detkit.explain.targets import Target, class_id_of
+from detkit.garden import upstream
+from detkit.garden.detr import OUTPUTS, Detr
+from detkit.garden.retinanet import RetinaNet
 from detkit.networks.functional import FunctionalNetwork
 
 _LOWEST = 0.01  # the score of detections that similarity looks at, or a tenth of that of the one that is explained
@@ -93,6 +96,27 @@ def _of_anchor(detector, picture, box, class_id, score):
     anchor = _match(found[0].numpy() / window, scores[0, :, class_id].numpy(), box, score)
     column = class_id + int(detector.ssd.add_background_class)
     return lambda outputs: outputs["class_logits"][:, anchor, column]
+
+
+@logit_of.register(RetinaNet)
+def _of_garden_anchor(detector, picture, box, class_id, score):
+    raw, window = _raw(detector, picture)
+    weights = detector.task_config.model.detection_generator.box_coder_weights
+    pixels = upstream.module("vision.ops.box_ops").decode_boxes(raw["box_encodings"], raw["anchors"][None], weights)
+    found = pixels[0].numpy() / np.tile(detector.input_size, 2).astype(np.float32) / window
+    column = int(detector.columns_of_classes[class_id])
+    anchor = _match(found, tf.sigmoid(raw["class_logits"][0, :, column]).numpy(), box, score)
+    return lambda outputs: outputs["class_logits"][:, anchor, column]
+
+
+@logit_of.register(Detr)
+def _of_query(detector, picture, box, class_id, score):
+    raw, _ = _raw(detector, picture)
+    logits, boxes_of = (raw[name] for name in OUTPUTS)
+    made = upstream.module("projects.detr.modeling.detr").postprocess({"cls_outputs": logits, "box_outputs": boxes_of})
+    query = _match(made["detection_boxes"][0].numpy(), made["detection_scores"][0].numpy(), box, score)
+    column = int(detector.columns_of_classes[class_id])
+    return lambda outputs: outputs[OUTPUTS[0]][:, query, column]
 
 
 @logit_of.register(FasterRCNN)

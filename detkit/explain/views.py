@@ -12,6 +12,11 @@ import tensorflow as tf
 from detkit.detection.detector import Detector
 from detkit.detection.faster_rcnn import FasterRCNN
 from detkit.errors import ConfigError
+from detkit.garden.detector import GardenDetector
+from detkit.garden.detr import Detr
+from detkit.garden.retinanet import RetinaNet
+from detkit.garden.segmenter import GardenSegmenter
+from detkit.networks.foreign import is_foreign
 from detkit.networks.functional import FunctionalNetwork
 from detkit.networks.layers import Dropout
 from detkit.pipeline.fields import nearest
@@ -196,10 +201,28 @@ class FunctionalView(View):
         return tf.pad(x, [[0, 0], [0, height - x.shape[1]], [0, width - x.shape[2]], [0, 0]])
 
 
+class GardenSegmenterView(DetectorView):
+    """A segmenter of Model Garden; its layers are the maps that pass from stage to stage."""
+
+    network: GardenSegmenter
+    picture, padded, _padded = FunctionalView.picture, FunctionalView.padded, FunctionalView._padded
+
+    def trace(self, x):
+        found = super().trace(x)
+        return found._replace(outputs=self.network.finish(found.outputs, len(self.network.stages)))
+
+    def _start(self, x):
+        return {self.network.input_name: self._padded(x)}
+
+
 def view_of(model) -> View | None:
     """The view of a model, None where only its answers can be seen."""
     if isinstance(model, FunctionalNetwork):
         return FunctionalView(model)
+    if isinstance(model, GardenSegmenter):
+        return GardenSegmenterView(model)
+    if isinstance(model, GardenDetector) and not isinstance(model, (RetinaNet, Detr)):
+        return None  # whose raw outputs are no logits of detections
     return DetectorView(model) if isinstance(model, Detector) else None
 
 
@@ -220,10 +243,10 @@ def _producer(tensor, model: keras.Model):
 
 
 def _tensors(model: keras.Model) -> dict:
-    """{layer: symbolic map}, from the first layer with a convolution's kernel on."""
+    """{layer: symbolic map}, from the first layer with a convolution's kernel, or that is no layer of Keras, on."""
     found, begun = {}, False
     for operation in model.operations:
-        begun = begun or any(len(weight.shape) == 4 for weight in getattr(operation, "weights", ()))
+        begun = begun or is_foreign(operation) or any(len(w.shape) == 4 for w in getattr(operation, "weights", ()))
         tensors = keras.tree.flatten(operation.output)
         if begun and len(tensors) == 1 and len(tensors[0].shape) == 4:
             found[operation.name] = tensors[0]

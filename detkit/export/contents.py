@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from detkit.garden.detector import GardenDetector
 from detkit.hub.facts import NAME, Facts
-from detkit.pipeline import od_config, text_format
+from detkit.pipeline import od_config, text_format, yaml_format
 
 
 def facts(detector, **more) -> Facts:
@@ -15,6 +16,10 @@ def facts(detector, **more) -> Facts:
 
 def of_fixed_size(detector, dtype: str) -> Facts:
     """The facts of an export whose input has the model's size, and this type."""
+    if isinstance(detector, GardenDetector):
+        frame = detector.resizer.size if detector.resizer.keep_aspect_ratio else None
+        padding = _colour_of_zero(detector)
+        return facts(detector, size=detector.input_size, frame=frame, padding=padding, input=dtype, half_pixel=True)
     aspect = detector.resizer.aspect
     fit = (aspect.min_dimension, aspect.max_dimension) if aspect else None
     padding = (0.0, 0.0, 0.0) if detector.normalizes_padding else _colour_of_zero(detector)
@@ -37,5 +42,11 @@ def files(detector, known: Facts) -> dict[str, str]:
         NAME: known.text(),
         "label_map.pbtxt": text_format.dumps(items),
         "labelmap.txt": "\n".join(detector.classes) + "\n",
-        "pipeline.config": od_config.dumps(detector.config),
-    }
+    } | _config(detector)
+
+
+def _config(detector) -> dict[str, str]:
+    """The configuration that the detector was built from, under the name that it has in the model's directory."""
+    if isinstance(detector, GardenDetector):
+        return {"params.yaml": yaml_format.dumps({"task": detector.task_config.as_dict()})}
+    return {"pipeline.config": od_config.dumps(detector.config)}

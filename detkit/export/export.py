@@ -21,6 +21,9 @@ from detkit.export import contents, functional, onnx, saved_model, tflite
 from detkit.export.agreement import SHARE, Agreement, compare
 from detkit.export.lite import lite
 from detkit.export.serving import IMAGE, serving
+from detkit.garden.detector import GardenDetector
+from detkit.garden.names import PREFIX
+from detkit.garden.retinanet import RetinaNet
 from detkit.hub import load as hub
 from detkit.io import atomic_write, make_directory
 from detkit.networks.functional import FunctionalNetwork
@@ -118,7 +121,7 @@ def export(detector, to: str | Sequence[str], output=None, data=None, show_progr
     """
     chosen = dict.fromkeys([to] if isinstance(to, str) else to)
     _check(detector, chosen, data)
-    places = _places(detector.name, list(chosen), output)
+    places = _places(detector.name.removeprefix(PREFIX), list(chosen), output)
     images = _images(data, CHECKED)
     samples = partial(_images, data, SAMPLES)
     source = (functional.Source if isinstance(detector, FunctionalNetwork) else Source)(detector, samples)
@@ -217,11 +220,13 @@ def _write_saved_model(source: Source, path: Path) -> None:
 
 
 def _write_onnx(source: Source, path: Path) -> None:
-    if isinstance(source.detector, FasterRCNN):
+    detector = source.detector
+    anchors = not isinstance(detector, GardenDetector) or isinstance(detector, RetinaNet)
+    if isinstance(detector, FasterRCNN) or not anchors:
         raise ConfigError(
-            "tf2onnx can't convert a detector of two stages.",
-            got=f"{source.detector.name}: {type(source.detector).__name__}",
-            expected="an SSD, an EfficientDet or a CenterNet",
+            "tf2onnx can't convert this kind of detector.",
+            got=f"{detector.name}: {type(detector).__name__}",
+            expected="an SSD, an EfficientDet, a CenterNet or a RetinaNet",
             fix="Export it as a SavedModel.",
         )
     function = tf.function(source.serving, input_signature=[IMAGE], autograph=False).get_concrete_function()
@@ -245,6 +250,12 @@ def _write_tflite(kind: str, source: Source, path: Path) -> None:
 
 
 def _write_keras(source: Source, path: Path) -> None:
+    if isinstance(source.detector, GardenDetector):
+        raise ConfigError(
+            "A .keras file holds a model of Keras 3, and those of Model Garden are of tf_keras.",
+            got=source.detector.name,
+            fix="Export it as a SavedModel; or let Model Garden build it from the run's params.yaml and checkpoint.",
+        )
     keras_model.write(source.detector, path)
 
 

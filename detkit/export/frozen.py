@@ -78,7 +78,8 @@ def _size(detector, size) -> tuple[int, int]:
 
 def _network(detector, constants: dict):
     """(inputs, true_shapes) -> {name: output that depends on them}; fills `constants` with those that do not."""
-    values = [(variable, variable.numpy()) for variable in detector.variables().values()]
+    known = (variable for variable in detector.variables().values() if isinstance(variable, keras.Variable))
+    values = [(variable, variable.numpy()) for variable in known]
 
     def network(inputs, true_shapes):
         with keras.StatelessScope(values):
@@ -99,8 +100,9 @@ def _network(detector, constants: dict):
 
 def _folded(traced, outputs: list) -> tuple:
     """(the function with what is constant computed, and without inputs that nothing reads; the names of the inputs)."""
-    inputs = [x for x in traced.inputs if x.consumers()]
-    definition = _definition(traced.graph)
+    graph = _without_variables(traced.graph)
+    inputs = [x for x in traced.inputs if x.dtype != tf.resource and graph.as_graph_element(x.name).consumers()]
+    definition = _definition(graph)
 
     def load():
         tf.graph_util.import_graph_def(definition, name="")
@@ -109,6 +111,19 @@ def _folded(traced, outputs: list) -> tuple:
     find = wrapped.graph.as_graph_element
     function = wrapped.prune([find(x.name) for x in inputs], [find(x.name) for x in outputs])
     return function, tuple(next(name for name in NAMES if x.name.startswith(name)) for x in inputs)
+
+
+def _without_variables(graph):
+    """The graph with constants in the place of the variables that it reads."""
+    handles = {placeholder.op.name: handle for handle, placeholder in graph.captures if handle.dtype == tf.resource}
+    if not handles:
+        return graph
+    definition = graph.as_graph_def()
+    for node in definition.node:
+        if node.op == "ReadVariableOp" and node.input[0] in handles:
+            dtype = tf.dtypes.as_dtype(node.attr["dtype"].type)
+            _make_constant(node, tf.raw_ops.ReadVariableOp(resource=handles[node.input[0]], dtype=dtype))
+    return tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(definition, name=""), []).graph
 
 
 def _definition(graph):

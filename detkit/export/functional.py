@@ -11,13 +11,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from detkit.errors import ConfigError
 from detkit.export import onnx, saved_model, tflite
 from detkit.export.agreement import Agreement
 from detkit.hub import onnx as onnx_files
 from detkit.hub import tflite as tflite_files
 from detkit.hub.facts import NAME, Facts
 from detkit.io import atomic_write
+from detkit.networks.foreign import is_foreign
 from detkit.networks.functional import FunctionalNetwork
 from detkit.networks.layers import plain_twin
 
@@ -33,23 +36,23 @@ class Source:
 
     def __init__(self, network: FunctionalNetwork, samples: Callable):
         self.detector, self._samples = network, samples
+        self._foreign = any(is_foreign(layer) for layer in network.model.layers)
         self._values = [(variable, variable.numpy()) for variable in network.model.variables]
 
     def write(self, name: str, path: Path) -> None:
         """Writes one of detkit.export.export.FORMATS."""
         if name == "keras":
+            self._check_keras()
             _write_keras(path, _plain(self.detector.model))
         elif name == "savedmodel":
-            saved_model.write(self._answers, [self._spec(None)], path, self._files())
+            saved_model.write(self._function(None), [self._spec(None)], path, self._files())
         elif name == "onnx":
-            function = tf.function(self._answers, input_signature=[self._spec(None)], autograph=False)
-            concrete = function.get_concrete_function()
-            content = onnx.convert(concrete, [INPUT], sorted(concrete.structured_outputs), self._files())
-            _write(path, content)
+            graph, outputs = self._traced(None)
+            _write(path, onnx.convert(graph, [INPUT], outputs, self._files()))
         else:
             kind = name.removeprefix("tflite").removeprefix("-") or "float32"
             samples = [self.inputs([image]) for image in self._samples()] if kind == "int8" else ()
-            _write(path, tflite.attach(tflite.convert(self._answers, self._spec(1), kind, samples), self._files()))
+            _write(path, tflite.attach(tflite.convert(self._function(1), self._spec(1), kind, samples), self._files()))
 
     def check(self, name: str, path: Path, images: list) -> Agreement:
         """Runs an export in its own runtime and compares its answers with the network's."""
@@ -75,6 +78,29 @@ class Source:
         labels = getattr(network.options, "labels", "one")
         scores = tf.nn.softmax(logits) if labels == "one" else tf.sigmoid(logits)
         return {"scores": tf.concat([1.0 - scores, scores], -1) if labels == "binary" else scores} | outputs
+
+    def _function(self, batch: int | None) -> Callable:
+        """`_answers` for so many images, with constants in the place of all variables."""
+        if not self._foreign:
+            return self._answers
+        function, names = self._traced(batch)
+        return lambda image: dict(zip(names, function(image), strict=True))
+
+    def _traced(self, batch: int | None) -> tuple:
+        """(the graph of the answers for so many images, the names of its outputs in their order)."""
+        function = tf.function(self._answers, input_signature=[self._spec(batch)], autograph=False)
+        traced = function.get_concrete_function()
+        names = sorted(traced.structured_outputs)
+        # Keras' scope in `_answers` does not reach the variables of others.
+        return convert_variables_to_constants_v2(traced) if self._foreign else traced, names
+
+    def _check_keras(self) -> None:
+        if self._foreign:
+            raise ConfigError(
+                "A .keras file holds layers of Keras 3, and this backbone is none.",
+                got=self.detector.name,
+                fix="Export it as a SavedModel.",
+            )
 
     def _spec(self, batch: int | None) -> tf.TensorSpec:
         return tf.TensorSpec([batch, *self.detector.input_size, 3], name=INPUT)

@@ -17,6 +17,7 @@ from detkit.detection.ssd import SSD
 from detkit.errors import ConfigError
 from detkit.export import centers
 from detkit.export.frozen import freeze
+from detkit.garden.retinanet import RetinaNet
 from detkit.hub import od_outputs as names
 
 BEST = 1024  # anchors among which the detections are looked for
@@ -32,15 +33,16 @@ def lite(detector) -> Callable:
     Raises:
         ConfigError: for families whose decoding TensorFlow Lite has no operations for.
     """
-    if not isinstance(detector, (SSD, CenterNet)):
+    makers = ((SSD, _anchors), (CenterNet, lambda each: partial(_centers, each)), (RetinaNet, _garden_anchors))
+    make = next((make for kind, make in makers if isinstance(detector, kind)), None)
+    if make is None:
         raise ConfigError(
             "TensorFlow Lite can't hold this kind of detector.",
             got=type(detector).__name__,
-            expected="an SSD, an EfficientDet or a CenterNet",
+            expected="an SSD, an EfficientDet, a CenterNet or a RetinaNet",
             fix="Export it as a SavedModel.",
         )
-    frozen = freeze(detector, 1)
-    find = _anchors(detector) if isinstance(detector, SSD) else partial(_centers, detector)
+    frozen, find = freeze(detector, 1), make(detector)
 
     def function(image):
         x = detector.normalize(tf.cast(image, tf.float32))
@@ -59,38 +61,69 @@ def _centers(detector, predictions) -> dict:
 
 def _anchors(detector) -> Callable:
     """Of an SSD: a function of the raw outputs."""
-    post = detector.ssd.post_processing
-    convert, find = SCORE_CONVERTERS[post.score_converter], _detection_operation(detector)
+    post, coder = detector.ssd.post_processing, detector.ssd.box_coder.faster_rcnn_box_coder
+    settings, convert = post.batch_non_max_suppression, SCORE_CONVERTERS[post.score_converter]
+    find = _detection_operation(
+        most=settings.max_total_detections,
+        most_of_class=settings.max_detections_per_class,
+        score=settings.score_threshold,
+        iou=settings.iou_threshold,
+        scales=(coder.y_scale, coder.x_scale, coder.height_scale, coder.width_scale),
+        classes=len(detector.classes),
+    )
 
     def found(predictions):
         scores = convert(predictions["class_logits"])[..., int(detector.ssd.add_background_class) :]
-        # The operation sorts all the anchors it gets, for every class.
-        best = tf.reduce_max(scores[0], axis=-1)
-        rows = tf.math.top_k(best, min(BEST, best.shape[0])).indices
-        encodings, scores = (tf.gather(each, rows, axis=1) for each in (predictions["box_encodings"], scores))
-        outputs = find(encodings, scores, tf.gather(_centred(predictions["anchors"]), rows))
-        return dict(zip(OUTPUTS, outputs, strict=True))
+        return _best(find, scores, predictions["box_encodings"], predictions["anchors"])
 
     return found
 
 
-def _detection_operation(detector):
+def _garden_anchors(detector) -> Callable:
+    """Of Model Garden's RetinaNet: a function of the raw outputs; boxes suppress before they are clipped."""
+    settings = detector.task_config.model.detection_generator
+    find = _detection_operation(
+        most=settings.max_num_detections,
+        most_of_class=settings.max_num_detections,
+        score=settings.pre_nms_score_threshold,
+        iou=settings.nms_iou_threshold,
+        scales=settings.box_coder_weights or (1.0, 1.0, 1.0, 1.0),
+        classes=len(detector.classes),
+    )
+
+    def found(predictions):
+        scores = tf.sigmoid(tf.gather(predictions["class_logits"], detector.columns_of_classes, axis=-1))
+        anchors = predictions["anchors"] / np.tile(detector.input_size, 2).astype(np.float32)
+        return _best(find, scores, predictions["box_encodings"], anchors)
+
+    return found
+
+
+def _best(find: Callable, scores, encodings, anchors) -> dict:
+    """OUTPUTS among the best of the anchors: the operation sorts all that it gets, for every class.
+
+    Args:
+        find: of `_detection_operation`.
+        scores: [1, A, C]; encodings: [1, A, 4]; anchors: [A, 4], relative yxyx.
+    """
+    best = tf.reduce_max(scores[0], axis=-1)
+    rows = tf.math.top_k(best, min(BEST, best.shape[0])).indices
+    encodings, scores = (tf.gather(each, rows, axis=1) for each in (encodings, scores))
+    return dict(zip(OUTPUTS, find(encodings, scores, tf.gather(_centred(anchors), rows)), strict=True))
+
+
+def _detection_operation(most: int, most_of_class: int, score: float, iou: float, scales, classes: int):
     """A function of encodings, scores and anchors in whose place the converter puts the operation."""
-    settings = detector.ssd.post_processing.batch_non_max_suppression
-    coder = detector.ssd.box_coder.faster_rcnn_box_coder
     attributes = {
-        "max_detections": settings.max_total_detections,
+        "max_detections": most,
         "max_classes_per_detection": 1,
-        "detections_per_class": settings.max_detections_per_class,
+        "detections_per_class": most_of_class,
         "use_regular_nms": True,  # class by class, as the OD API's own
-        "nms_score_threshold": float(settings.score_threshold),
-        "nms_iou_threshold": float(settings.iou_threshold),
-        "y_scale": float(coder.y_scale),
-        "x_scale": float(coder.x_scale),
-        "h_scale": float(coder.height_scale),
-        "w_scale": float(coder.width_scale),
-        "num_classes": len(detector.classes),
+        "nms_score_threshold": float(score),
+        "nms_iou_threshold": float(iou),
     }
+    attributes |= {f"{side}_scale": float(scale) for side, scale in zip("yxhw", scales, strict=True)}
+    attributes["num_classes"] = classes
     listed = " ".join(f'attr {{ key: "{key}" value {{ {_typed(value)} }} }}' for key, value in attributes.items())
 
     @tf.function(experimental_implements=f'name: "TFLite_Detection_PostProcess" {listed}', autograph=False)

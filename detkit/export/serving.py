@@ -17,8 +17,9 @@ from detkit.detection.mask_rcnn import MaskRCNN
 from detkit.detection.postprocessing import SCORE_CONVERTERS
 from detkit.detection.ssd import SSD
 from detkit.errors import ConfigError
-from detkit.export import centers, suppression
+from detkit.export import centers, garden, suppression
 from detkit.export.frozen import freeze
+from detkit.garden.detector import GardenDetector
 from detkit.hub import od_outputs as names
 
 IMAGE = tf.TensorSpec([1, None, None, 3], tf.uint8, "input_tensor")
@@ -46,19 +47,24 @@ def serving(detector: Detector) -> Callable:
 
 
 def _decoding(detector) -> Callable:
-    kinds = ((MaskRCNN, _masks), (FasterRCNN, _regions), (SSD, _anchors), (CenterNet, centers.decode))
+    kinds = (
+        *((MaskRCNN, _masks), (FasterRCNN, _regions), (SSD, _anchors)),
+        *((CenterNet, centers.decode), (GardenDetector, garden.decode)),
+    )
     for kind, decode in kinds:
         if isinstance(detector, kind):
             return decode
     raise ConfigError(
         "This kind of model can't be exported.",
         got=type(detector).__name__,
-        expected="SSD, EfficientDet, Faster R-CNN, Mask R-CNN or CenterNet",
+        expected="SSD, EfficientDet, Faster R-CNN, Mask R-CNN, CenterNet, or a detector of Model Garden",
     )
 
 
 def prepare(detector: Detector, image) -> tuple:
     """`Detector.preprocess` in a graph: image uint8 [1, H, W, 3] -> inputs [1, h, w, 3], true_shapes int32 [1, 3]."""
+    if isinstance(detector, GardenDetector):
+        return garden.prepare(detector, image)
     target, size = detector.input_size, resized(detector.resizer, tf.shape(image)[1:3])
     x = tf.raw_ops.ResizeBilinear(images=tf.cast(image, tf.float32), size=size)
     missing = tf.constant(target) - size

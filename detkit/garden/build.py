@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from detkit.errors import ConfigError
-from detkit.garden import catalogue, upstream
+from detkit.garden import catalogue, options, upstream
 from detkit.pipeline import yaml_format
-from detkit.pipeline.fields import nearest
 
 # What the overrides may say that only Model Garden's own trainer reads.
-TRAINERS_OWN = ("trainer", "runtime", "task.train_data", "task.validation_data", "task.annotation_file")
-READ = ("parser.match_threshold", "parser.unmatched_threshold", "parser.pad", "parser.keep_aspect_ratio")
+TRAINERS_OWN = (
+    *("trainer", "runtime", "task.train_data", "task.validation_data", "task.annotation_file"),
+    *("task.losses.l2_weight_decay", "task.losses.class_offset"),
+)
+DETKITS_OWN = ("experiment", "label_map")  # keys beside Model Garden's, see `detkit.pipeline.garden_yaml`
+LISTED = 3  # options of one section that are listed one by one
+READ = (
+    "parser.match_threshold",
+    "parser.unmatched_threshold",
+    "parser.pad",
+    "parser.keep_aspect_ratio",
+    "train_data.image_feature.mean",
+    "train_data.image_feature.stddev",
+    "validation_data.output_size",
+    "validation_data.resize_scales",
+    "parser.letter_box",
+    "train_data.parser.max_num_instances",
+    "train_data.parser.anchor_thresh",
+    "train_data.parser.best_match_only",
+    "train_data.parser.use_tie_breaker",
+    "train_data.parser.rpn_match_threshold",
+    "train_data.parser.rpn_unmatched_threshold",
+    "train_data.parser.rpn_batch_size_per_im",
+    "train_data.parser.rpn_fg_fraction",
+    "train_data.parser.mask_crop_size",
+)
 
 
-def read_overrides(path) -> dict:
-    """The overrides in a YAML file, as Model Garden's `--config_file` takes them; {} for None.
+def read_overrides(config) -> dict:
+    """The overrides in a YAML file, as Model Garden's `--config_file` takes them, or in a mapping; {} for None.
 
     Raises:
         ConfigError: if it can't be read, or holds something else.
     """
-    if path is None:
-        return {}
+    values = config if isinstance(config, Mapping) or config is None else _read(config)
+    if values is not None and not isinstance(values, Mapping):
+        raise ConfigError("The overrides are no mapping.", where=config, expected="task: {model: {...}} and the like")
+    return {name: value for name, value in (values or {}).items() if name not in DETKITS_OWN}
+
+
+def label_map(config) -> Path | None:
+    """The label map that belongs to overrides: named in a mapping, or beside a file."""
+    if isinstance(config, Mapping):
+        return Path(config["label_map"]) if config.get("label_map") else None
+    beside = config and Path(config).parent / "label_map.pbtxt"
+    return beside if beside and beside.is_file() else None
+
+
+def _read(path):
     try:
-        values, _ = yaml_format.loads(Path(path).read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
+        return yaml_format.loads(Path(path).read_text(encoding="utf-8"), str(path))[0]
+    except (OSError, UnicodeDecodeError, TypeError) as error:
         raise ConfigError(
             "The overrides can't be read.", where=path, got=error, fix="Give the path of a YAML file."
         ) from None
-    if values is not None and not isinstance(values, dict):
-        raise ConfigError("The overrides are no mapping.", where=path, expected="task: {model: {...}} and the like")
-    return values or {}
 
 
 def experiment(name: str, overrides: Mapping, columns: int | None = None):
@@ -53,12 +87,14 @@ def experiment(name: str, overrides: Mapping, columns: int | None = None):
     upstream.module(entry.module)
     config = upstream.module("core.exp_factory").get_exp_config(name)
     given = dict(leaves(overrides))
-    for path in given:
-        _check_path(config, path)
+    for path, value in given.items():
+        options.check(config, path, value)
     _reject(given)
     with upstream.quiet():
         config.override(_plain_defaults(config), is_strict=False)
-        config.override(dict(overrides), is_strict=True)
+    _override(config, overrides)
+    if entry.task == "segmentation":  # images of any size, whatever the experiment says
+        config.task.model.input_size = [None, None, *(config.task.model.input_size[2:] or [3])]
     if columns is not None:
         config.task.model.num_classes = columns
     _check_needs(entry, config)
@@ -66,11 +102,19 @@ def experiment(name: str, overrides: Mapping, columns: int | None = None):
 
 
 def unread(overrides: Mapping) -> list[str]:
-    """The dotted paths of the overrides that concern Model Garden's own trainer, which detkit does not use."""
+    """The dotted paths of the overrides that concern Model Garden's own trainer, which detkit does not use.
+
+    Of a section with many of them, "SECTION (NUMBER options)"; what is off anyway (null, false, 0) is left out.
+    """
+    sections: dict[str, list[str]] = {}
+    for path, value in leaves(overrides):
+        its = any(path == own or path.startswith(f"{own}.") for own in TRAINERS_OWN)
+        if its and value and not path.endswith(READ):
+            sections.setdefault(path.rpartition(".")[0], []).append(path)
     return [
-        path
-        for path, _ in leaves(overrides)
-        if any(path == own or path.startswith(f"{own}.") for own in TRAINERS_OWN) and not path.endswith(READ)
+        text
+        for section, paths in sections.items()
+        for text in (paths if len(paths) <= LISTED else [f"{section} ({len(paths)} options)"])
     ]
 
 
@@ -80,22 +124,30 @@ def build(name: str, config) -> tuple:
     Raises:
         ConfigError: if Model Garden can't build it.
     """
-    upstream.module(catalogue.find(name).task_module)
+    entry = catalogue.find(name)
+    for needed in (entry.task_module, *entry.part_modules):
+        upstream.module(needed)
     tf_keras, tasks = upstream.module("tf_keras"), upstream.module("core.task_factory")
-    with upstream.quiet(), upstream.seeded(0):
+    with upstream.quiet(), upstream.seeded(0), upstream.seeds_kept():
         try:
             task = tasks.get_task(config.task)
             model = task.build_model()
             if not model.built:  # and without a decoder its head has no variables
                 model(tf_keras.Input(config.task.model.input_size), training=True)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
             raise ConfigError(
                 "Model Garden can't build this model.",
                 where="task.model",
-                got=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+                got=_reason(error),
                 fix="Check the overrides; the sides of the input must be multiples of the largest stride.",
             ) from error
     return task, model
+
+
+def _reason(error: Exception) -> str:
+    """The type and the first lines of an error of Model Garden."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])}"[:300]
 
 
 def leaves(values: Mapping, above: str = "") -> Iterator[tuple[str, object]]:
@@ -108,21 +160,18 @@ def leaves(values: Mapping, above: str = "") -> Iterator[tuple[str, object]]:
             yield path, value
 
 
-def _check_path(config, path: str) -> None:
-    """Raises where Model Garden has no such option."""
-    node, done = config, []
-    for name in path.split("."):
-        names = [key for key in vars(node) if not key.startswith("_")] if hasattr(node, "override") else []
-        if name not in names:
-            raise ConfigError(
-                "Model Garden has no such option.",
-                where=path,
-                got=name,
-                expected=f"one of {', '.join(names)}" if names else f"a value for {'.'.join(done)}",
-                fix=nearest(name, names),
-            )
-        node = getattr(node, name)
-        done.append(name)
+def _override(config, overrides: Mapping) -> None:
+    """Puts overrides into a configuration; ConfigError for values of another type."""
+    try:
+        with upstream.quiet():
+            config.override(copy.deepcopy(dict(overrides)), is_strict=True)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(
+            "Model Garden can't take these overrides.",
+            where=", ".join(dict.fromkeys(path.rpartition(".")[0] for path, _ in leaves(overrides))),
+            got=_reason(error),
+            fix="Give each option a value of the type that it has in Model Garden.",
+        ) from error
 
 
 def _reject(given: dict) -> None:
@@ -131,6 +180,7 @@ def _reject(given: dict) -> None:
         "stochastic_depth_drop_rate": ("training would not be repeatable", lambda value: value),
         "attribute_heads": ("detkit has nothing to show their outputs with", lambda value: value),
         "outer_boxes_scale": ("masks are relative to the boxes", lambda value: value != 1),
+        "apply_nms": ("what is found would be found many times", lambda value: not value),
         "freeze_backbone": ("what is tuned is said by detkit's own train.tune", lambda value: value),
     }
     for path, value in given.items():
@@ -163,5 +213,36 @@ def _check_needs(entry, config) -> None:
             node = getattr(node, name, None)
         if not node:
             raise ConfigError(
-                f"{entry.name} needs {path}.", where=path, got=node, fix=f"Give it in the overrides: {path}: {example}"
+                f"{entry.name} needs {path}.",
+                where=path,
+                got=node,
+                fix=f"Write in the overrides {_nested(path, example)}",
             )
+    columns, least = config.task.model.num_classes, entry.background + 1
+    if columns < least:
+        raise ConfigError(
+            "The class scores have no column for a class.",
+            where="task.model.num_classes",
+            got=columns,
+            expected=f"{least} or more" + (", for the first column is the background's" if entry.background else ""),
+            fix="Set it to the number of classes" + (" and one more." if entry.background else "."),
+        )
+    size = list(config.task.model.input_size)
+    fixed = entry.task == "detection"  # segmenters take images of any size
+    if fixed and (len(size) != 3 or not all(isinstance(n, int) and n > 0 for n in size) or size[2] != 3):
+        raise ConfigError(
+            "This is no size of colour images.",
+            where="task.model.input_size",
+            got=size,
+            expected="[HEIGHT, WIDTH, 3]",
+            fix="Give height and width in pixels, and three channels.",
+        )
+
+
+def _nested(path: str, value: str) -> str:
+    """An option as YAML, in one line."""
+    *above, name = path.split(".")
+    text = f"{name}: {value}"
+    for each in reversed(above):
+        text = f"{each}: {{{text}}}"
+    return text

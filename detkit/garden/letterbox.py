@@ -27,12 +27,38 @@ class Letterbox:
         if not self.keep_aspect_ratio:
             return self.size
         image, frame = np.array(size, np.float32), np.array(self.size, np.float32)
-        height, width = np.round(image * (frame / image).min())
+        height, width = np.maximum(np.round(image * (frame / image).min()), 1)
         return int(height), int(width)
 
     def __call__(self, image: np.ndarray):
         """An image uint8 [H, W, 3] in its new size, float32 of 0..255."""
         return tf.image.resize(tf.cast(image, tf.float32), self.resized(image.shape[:2]))
+
+
+class ShortSide(Letterbox):
+    """Resizes images until their short side has some length, or their long side fills the frame.
+
+    Source: `preprocess_ops.resize_image`.
+
+    Args:
+        size: (height, width) of the frame; short_side: the length.
+    """
+
+    def __init__(self, size: tuple[int, int], short_side: int):
+        super().__init__(size)
+        self.short_side = short_side
+
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) that an image of this size gets; no side is less than 1 or longer than the frame's."""
+        image, longest = np.array(size, np.float32), np.float32(max(self.size))
+        short, long = image.min(), image.max()
+        side = self.short_side
+        if long / short * side > longest:
+            side = int(np.floor(longest * short / long))
+        height, width = (int(np.float32(side) * own / short) for own in image)
+        if height > self.size[0] or width > self.size[1] or not side:  # where Model Garden fails
+            height, width = super().resized(size)
+        return max(height, 1), max(width, 1)
 
 
 def normalize(x):

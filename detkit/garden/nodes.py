@@ -36,7 +36,10 @@ class Node:
 
     Attributes:
         owner: the object; variables: {name: Variable}.
+        name: the path that leads to it.
     """
+
+    name = ""
 
     def __init__(self, owner, variables: dict[str, Variable]):
         self.owner, self.variables = owner, variables
@@ -84,11 +87,22 @@ def nodes_of(roots: Mapping) -> dict[str, Node]:
     while queue:
         path, owner = queue.popleft()
         children = tf.train.TrackableView.children(owner)
-        variables = {name: Variable(child) for name, child in children.items() if isinstance(child, tf.Variable)}
+        variables = {name: child for name, child in children.items() if isinstance(child, tf.Variable)}
+        if variables:  # a layer that makes a list of its variables holds them twice
+            listed = {id(each) for child in children.values() for each in _listed(child)}
+            variables = {name: Variable(child) for name, child in variables.items() if id(child) not in listed}
         if variables:
             nodes[path] = (Norm if "moving_mean" in variables else Node)(owner, variables)
+            nodes[path].name = path
         for name, child in children.items():
             if not isinstance(child, tf.Variable) and id(child) not in seen:
                 seen.add(id(child))
                 queue.append((f"{path}/{name}", child))
     return nodes
+
+
+def _listed(owner) -> list:
+    """The variables that an object holds directly."""
+    if isinstance(owner, tf.Variable):
+        return []
+    return [child for child in tf.train.TrackableView.children(owner).values() if isinstance(child, tf.Variable)]

@@ -110,6 +110,10 @@ class RetinaNet(GardenDetector):
         )
         return np.concatenate([np.reshape(boxes, [-1, 4]) for boxes in anchors.multilevel_boxes.values()])
 
+    def anchors(self, size) -> np.ndarray:
+        """[A, 4], yxyx relative to the padded input, whose size is always the same."""
+        return self._boxes / np.tile(self.input_size, 2).astype(np.float32)
+
     def class_columns(self):
         """As `Detector.class_columns`."""
         columns = ClassColumns(background=1)
@@ -140,6 +144,7 @@ class RetinaNet(GardenDetector):
         scale = tf.constant(self.input_size * 2, tf.float32)
         columns = tf.gather(tf.constant(self.columns_of_classes), truth["class_ids"])
 
+        @tf.autograph.experimental.do_not_convert
         def of_image(image):
             boxes, labels, weights = image
             counts = weights > 0
@@ -155,8 +160,11 @@ class RetinaNet(GardenDetector):
         return dict(zip(TARGETS, values, strict=True))
 
     def record(self, state, stage):
-        """As `Network.record`: with the targets instead of the truth that they were made of."""
-        if f"{TRUTH}class_targets" in state:
+        """As `Network.record`: with the targets instead of the truth that they were made of.
+
+        Before the first stage, which no cache is filled at, that is left to the compiled step.
+        """
+        if stage == 0 or f"{TRUTH}class_targets" in state:
             return state
         made = {f"{TRUTH}{name}": value for name, value in self.targets(truth_of(state)).items()}
         return {name: value for name, value in state.items() if not name.startswith(TRUTH)} | made

@@ -8,8 +8,8 @@ from detkit.checkpoint import writer
 from detkit.data import labelmap
 from detkit.errors import ConfigError
 from detkit.garden import upstream
-from detkit.garden.detector import Description
 from detkit.garden.names import FILE
+from detkit.garden.network import Description
 from detkit.io import atomic_write, make_directory
 from detkit.pipeline import yaml_format
 
@@ -32,6 +32,10 @@ def save(detector, directory) -> None:
         "label_ids": list(described.label_ids),
         "columns": described.columns,
     }
+    if described.background is not None:
+        stored["background"] = described.background
+    if described.options:
+        stored["options"] = dict(described.options)
     labelmap.write(directory / "label_map.pbtxt", dict(zip(detector.label_ids, detector.classes, strict=True)))
     for name, values in ((FILE, stored), ("params.yaml", {"task": detector.task_config.as_dict()})):
         with atomic_write(directory / name) as file:
@@ -43,8 +47,9 @@ def save_checkpoint(detector, directory) -> None:
     import tensorflow as tf
 
     model = detector.model
+    items = getattr(model, "checkpoint_items", {"backbone": model.backbone})  # DETR has none
     with upstream.quiet():
-        writer.save_object(tf.train.Checkpoint(model=model, **model.checkpoint_items), directory)
+        writer.save_object(tf.train.Checkpoint(model=model, **items), directory)
 
 
 def read(directory) -> Description:
@@ -62,6 +67,8 @@ def read(directory) -> Description:
             tuple(map(str, values["classes"])),
             tuple(map(int, values["label_ids"])),
             int(values["columns"]),
+            None if values.get("background") is None else int(values["background"]),
+            dict(values.get("options") or {}),
         )
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(

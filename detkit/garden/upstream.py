@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import logging
 import random
+import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from types import ModuleType
+from unittest import mock
 
 NOISY = ("absl", "tensorflow")  # loggers
 
@@ -38,6 +40,15 @@ def seeded(seed: int):
         yield
     finally:
         random.setstate(before)
+
+
+@contextmanager
+def seeds_kept():
+    """Making a YOLO's task sets no seeds of the process inside the `with` block."""
+    with ExitStack() as stack:
+        if ops := sys.modules.get("official.projects.yolo.ops.preprocessing_ops"):
+            stack.enter_context(mock.patch.object(ops, "set_random_seeds", lambda seed: None))
+        yield
 
 
 @cache

@@ -22,7 +22,9 @@ class Facts:
         classes: class names; label_ids: the label-map id of each.
         size: (height, width) of the input; None: any, the model resizes and normalises by itself.
         fit: (shorter, longer) limits of the sides to which an image is scaled before it is padded at the bottom and on
-            the right; None: images are stretched to `size`. Sampling is bilinear, without half-pixel centres.
+            the right; None: images are stretched to `size`, unless there is a frame.
+        frame: (height, width) into which an image is scaled to fit before it is padded in the same way, or None.
+        half_pixel: whether the sampling, bilinear, is that of the pixels' centres, and not of their corners.
         padding: the colour of the padding, RGB of 0..255.
         input: the type of the input, "uint8" or "float32", of 0..255, RGB.
     """
@@ -35,6 +37,8 @@ class Facts:
     fit: tuple[int, int] | None = None
     padding: tuple[float, ...] = (0.0, 0.0, 0.0)
     input: str = "uint8"
+    frame: tuple[int, int] | None = None
+    half_pixel: bool = False
 
     def text(self) -> str:
         """As JSON."""
@@ -63,14 +67,27 @@ class Facts:
         """The input [1, h, w, 3] for an image uint8 [H, W, 3], and the share [2] of its height and width in it."""
         import tensorflow as tf
 
-        size = self.size if self.fit is None else _fitted(image.shape[:2], self.fit)
-        # The OD API's resize: no antialiasing, no half-pixel centres.
-        x = tf.raw_ops.ResizeBilinear(images=tf.cast(image[None], tf.float32), size=size).numpy()
+        size = self._size(image.shape[:2])
+        pixels = tf.cast(image[None], tf.float32)
+        # The OD API's resize has no half-pixel centres, and none has antialiasing.
+        x = tf.raw_ops.ResizeBilinear(images=pixels, size=size, half_pixel_centers=self.half_pixel).numpy()
         whole = np.empty((1, *self.size, 3), np.float32)
         whole[:] = np.float32(self.padding)
         whole[:, : size[0], : size[1]] = x
         given = np.rint(whole).astype(np.uint8) if self.input == "uint8" else whole
         return given, np.float32(size) / np.float32(self.size)
+
+    def _size(self, size) -> tuple[int, int]:
+        """The (height, width) that an image of this size gets."""
+        if self.frame is not None:
+            return _within(size, self.frame)
+        return self.size if self.fit is None else _fitted(size, self.fit)
+
+
+def _within(size, frame) -> tuple[int, int]:
+    """Source: `resize_and_crop_image` of Model Garden."""
+    size = np.float32(size)
+    return tuple(int(n) for n in np.round(size * np.min(np.float32(frame) / size)))
 
 
 def _fitted(size, limits) -> tuple[int, int]:

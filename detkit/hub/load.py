@@ -27,8 +27,7 @@ def load(model):
 
 def describe(model) -> str:
     """What a finished graph takes and gives, and its classes, as text; errors as for `load`."""
-    module = _module(kind(model))
-    return module.describe(module.load(model))
+    return _module(kind(model)).describe(model)
 
 
 def _module(name: str):

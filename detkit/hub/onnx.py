@@ -75,8 +75,9 @@ class ONNXDetector(GraphDetector):
         return range(1, len(self.classes) + 1)
 
 
-def describe(detector: ONNXDetector) -> str:
-    """What `detkit inspect` says of an ONNX model."""
+def describe(path) -> str:
+    """What `detkit inspect` says of an ONNX model; errors as for `load`."""
+    detector = load(path)
     made = detector._session
     listed = [("input", each) for each in made.get_inputs()] + [("output", each) for each in made.get_outputs()]
     lines = [f"  {word} {each.name}: {each.type} {each.shape}" for word, each in listed]

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from detkit.errors import CheckpointError
-from detkit.hub import labels, od_outputs, source
+from detkit.errors import ConfigError
+from detkit.hub import features, labels, od_outputs, reading, source
 from detkit.hub.detector import GraphDetector
 from detkit.hub.signature import ENTITIES, OPEN_IMAGES, Signature, recognise
 
@@ -25,23 +25,13 @@ def load(model) -> GraphDetector:
         ConfigError: if it is no detector of a kind that detkit knows.
     """
     directory = source.find(model)
-    loaded = _loaded(directory)
+    return _detector(directory, reading.read(directory))
+
+
+def _detector(directory: Path, loaded) -> SavedModelDetector:
     signature = recognise(loaded, directory)
     kind = NamedClassesDetector if signature.kind == OPEN_IMAGES else ODDetector
     return kind(loaded, signature, directory)
-
-
-def _loaded(directory: Path):
-    try:
-        return tf.saved_model.load(str(directory))
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        raise CheckpointError(
-            "This SavedModel can't be loaded.",
-            where=directory,
-            got=str(error).strip().splitlines()[0][:300],
-            expected="saved_model.pb, variables/ and assets/ as they were written",
-            fix="Copy or export the whole directory again.",
-        ) from error
 
 
 class SavedModelDetector(GraphDetector):
@@ -118,8 +108,17 @@ def _without_batch(name: str, value: np.ndarray) -> np.ndarray:
     return value[0] if value.ndim > (2 if name == od_outputs.BOXES else 1) else value
 
 
-def describe(detector: SavedModelDetector) -> str:
-    """What `detkit inspect` says of a SavedModel."""
+def describe(model) -> str:
+    """What `detkit inspect` says of a SavedModel; arguments and errors as for `load`."""
+    directory = source.find(model)
+    loaded = reading.read(directory)
+    try:
+        detector = _detector(directory, loaded)
+    except ConfigError:
+        text = features.describe(directory, loaded)
+        if text is None:
+            raise
+        return text
     names = ", ".join(detector.classes[:12]) + (" ..." if len(detector.classes) > 12 else "")
     classes = f"{len(detector.classes)} classes: {names}" if names else "classes as they are found"
-    return "\n".join([f"SavedModel {detector.directory}", detector.signature.text(), classes])
+    return "\n".join([f"SavedModel {directory}", detector.signature.text(), classes])

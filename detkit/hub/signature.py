@@ -54,7 +54,7 @@ class Signature:
 
     def text(self) -> str:
         """What it takes and gives, a line each."""
-        return "\n".join([f"signature {self.key}: {self.kind}", *_lines(self.function)])
+        return "\n".join([f"signature {self.key}: {self.kind}", *lines(self.function)])
 
 
 def recognise(loaded, where) -> Signature:
@@ -68,19 +68,20 @@ def recognise(loaded, where) -> Signature:
         found = _known(key, loaded.signatures[key])
         if found is not None:
             return found
-    there = [line for key in keys for line in (f"signature {key}", *_lines(loaded.signatures[key]))]
+    there = [line for key in keys for line in (f"signature {key}", *lines(loaded.signatures[key]))]
     raise ConfigError(
         "This SavedModel is no detector that detkit knows.",
         where=where,
         got="\n".join(["", *(f"    {line}" for line in there)]) if there else "no signatures",
         expected=f"an image [1, height, width, 3] in; out {', '.join(od_outputs.REQUIRED)} (OD API), or "
         f"{od_outputs.BOXES}, {od_outputs.SCORES} and {ENTITIES} (Open Images)",
-        fix="Export the model with one of these signatures.",
+        fix="Export the model with one of these signatures. Feature vectors are backbones: model.name=hub:PATH in a "
+        "pipeline for classification.",
     )
 
 
 def _known(key: str, function) -> Signature | None:
-    inputs, outputs = _specs(function)
+    inputs, outputs = specs(function)
     if len(inputs) != 1 or not {od_outputs.BOXES, od_outputs.SCORES} <= set(outputs):
         return None
     ((name, spec),) = inputs.items()
@@ -92,14 +93,16 @@ def _known(key: str, function) -> Signature | None:
     return Signature(kind, key, name, spec, outputs, function)
 
 
-def _specs(function) -> tuple[dict, dict]:
+def specs(function) -> tuple[dict, dict]:
+    """({name: TensorSpec} of the inputs of a signature, {name: TensorSpec} of its outputs)."""
     outputs = function.structured_outputs
     return dict(function.structured_input_signature[1]), outputs if isinstance(outputs, Mapping) else {}
 
 
-def _lines(function) -> list[str]:
+def lines(function) -> list[str]:
+    """What a signature takes and gives, a line each."""
     return [
         f"  {word} {name}: {spec.dtype.name} {spec.shape}"
-        for word, specs in zip(("input", "output"), _specs(function), strict=True)
+        for word, specs in zip(("input", "output"), specs(function), strict=True)
         for name, spec in sorted(specs.items())
     ]

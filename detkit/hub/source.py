@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
+import os
+import re
+import tempfile
 from pathlib import Path
 from urllib.parse import urlparse
 
-from detkit.errors import CheckpointError
+from detkit.errors import CheckpointError, ConfigError
 from detkit.io import make_directory
 from detkit.zoo.download import download, record, verify
-from detkit.zoo.files import file_errors, locked, sha256
+from detkit.zoo.files import DownloadError, file_errors, locked, sha256
 from detkit.zoo.store import cache_directory
 from detkit.zoo.unpack import unpack
 
 FILE = "saved_model.pb"
 ARCHIVES = (".tar.gz", ".tgz")
 HUBS = ("tfhub.dev", "www.kaggle.com", "kaggle.com")  # whose handles are no addresses of files
+_CHECKSUM = "#sha256="
+_ELSEWHERE = (
+    "Check the address and the network. Without one: download the archive elsewhere and give its path, or that of the "
+    "unpacked directory; or copy what {cache} holds on a machine that has loaded it."
+)
 
 
 def is_saved_model(model) -> bool:
     """Whether a model is a SavedModel, or an archive or address of one: what `load` takes."""
     path = Path(model)
-    if str(model).startswith(("http://", "https://")) or str(model).endswith(ARCHIVES):
+    if _is_address(model) or str(model).endswith(ARCHIVES):
         return True
     if not path.is_dir() or (path / "pipeline.config").is_file():
         # The zoo's archives hold a checkpoint beside the SavedModel, which can be trained too.
@@ -33,13 +40,18 @@ def is_saved_model(model) -> bool:
 def find(model) -> Path:
     """The directory that holds saved_model.pb; archives and addresses are unpacked into detkit's cache.
 
+    Args:
+        model: a directory, an archive, the address of one (ADDRESS#sha256=SUM to demand that checksum), or a handle of
+            TensorFlow Hub.
+
     Raises:
         CheckpointError: if there is none, or the archive is damaged or hostile.
-        DownloadError: if it can't be downloaded.
+        ConfigError: for a checksum that is none.
+        DownloadError: if it can't be downloaded, or is another one.
     """
     text = str(model)
-    if text.startswith(("http://", "https://")):
-        directory = _from_hub(text) if urlparse(text).hostname in HUBS else _from_address(text)
+    if _is_address(text):
+        directory = _from_address(text)
     elif text.endswith(ARCHIVES):
         directory = _from_archive(Path(model))
     else:
@@ -52,9 +64,13 @@ def find(model) -> Path:
             where=model,
             got=", ".join(there) or "an empty directory",
             expected=f"{FILE}, variables/ and perhaps assets/",
-            fix="Copy or export the whole directory again.",
+            fix="Check the path; or copy or export the whole directory again.",
         )
     return found
+
+
+def _is_address(model) -> bool:
+    return str(model).startswith(("http://", "https://"))
 
 
 def _graph(directory: Path) -> Path | None:
@@ -71,18 +87,58 @@ def _from_archive(archive: Path) -> Path:
 
 
 def _from_address(address: str) -> Path:
-    """Of an archive at an address: downloaded once, and held to the SHA-256 that it then had."""
-    name = Path(urlparse(address).path).name or "model"
-    key = hashlib.sha256(address.encode()).hexdigest()[:16]
+    """Of an archive at an address: downloaded once, and held to the SHA-256 that it then had, or is said to have."""
+    url, marked, expected = address.partition(_CHECKSUM)
+    if marked and not re.fullmatch("[0-9a-fA-F]{64}", expected):
+        fix = "Give the sum that the publisher states, or `sha256sum FILE` shows of a copy that you trust."
+        raise ConfigError("This is no SHA-256.", where=address, got=expected, expected="64 hexadecimal digits", fix=fix)
+    on_hub = urlparse(url).hostname in HUBS
+    kept = _of_tensorflow_hub(url) if on_hub and not marked else None
+    if kept is not None:
+        return kept
+    name = Path(urlparse(url).path).name or "model"
     folder = make_directory(cache_directory().parent / "hub")
-    archive = folder / f"{_stem(name)}-{key}.tar.gz"
-    if not archive.is_file():
-        with locked(archive.with_name(archive.name + ".lock")):
-            download(address, archive)
-            record(archive, address)
-    with file_errors(archive):
-        verify(archive, archive, archive)
+    archive = folder / f"{_stem(name)}-{hashlib.sha256(url.encode()).hexdigest()[:16]}.tar.gz"
+    with locked(archive.with_name(archive.name + ".lock")):
+        if not archive.is_file():
+            _download(_compressed(url) if on_hub else url, archive)
+        with file_errors(archive):
+            verify(archive, archive, archive)
+            _check(archive, url, expected.lower())
     return _unpacked(archive, folder / _stem(archive.name))
+
+
+def _download(url: str, archive: Path) -> None:
+    try:
+        download(url, archive)
+    except DownloadError as error:
+        fix = _ELSEWHERE.format(cache=archive.parent)
+        raise DownloadError(error.what, where=url, got=error.got, expected=error.expected, fix=fix) from error
+    record(archive, url)
+
+
+def _check(archive: Path, url: str, expected: str) -> None:
+    got = sha256(archive)
+    if expected and got != expected:
+        raise DownloadError(
+            "The archive is not the one that was asked for: its SHA-256 differs.",
+            where=url,
+            got=got,
+            expected=expected,
+            fix=f"Check the address and the sum. To download it again, delete {archive} first.",
+        )
+
+
+def _compressed(handle: str) -> str:
+    """The address of the archive behind a handle."""
+    return f"{handle}{'&' if '?' in handle else '?'}tf-hub-format=compressed"
+
+
+def _of_tensorflow_hub(handle: str) -> Path | None:
+    """Where the library tensorflow_hub keeps a module that it has loaded before; None if it has not."""
+    cache = os.environ.get("TFHUB_CACHE_DIR") or os.path.join(tempfile.gettempdir(), "tfhub_modules")
+    directory = Path(cache).expanduser() / hashlib.sha1(handle.encode()).hexdigest()
+    return directory if _graph(directory) else None
 
 
 def _unpacked(archive: Path, directory: Path) -> Path:
@@ -94,19 +150,3 @@ def _unpacked(archive: Path, directory: Path) -> Path:
 
 def _stem(name: str) -> str:
     return next((name[: -len(suffix)] for suffix in ARCHIVES if name.endswith(suffix)), name)
-
-
-def _from_hub(handle: str) -> Path:
-    """Through tensorflow_hub, which keeps modules below $TFHUB_CACHE_DIR, and finds there what is offline."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pkg_resources, which it imports
-        import tensorflow_hub
-    try:
-        return Path(tensorflow_hub.resolve(handle))
-    except Exception as error:
-        raise CheckpointError(
-            "TensorFlow Hub does not give this module.",
-            where=handle,
-            got=str(error).strip().splitlines()[0][:300],
-            fix="Download it elsewhere, and give detkit the archive or the unpacked directory.",
-        ) from error

@@ -95,8 +95,9 @@ def _has_area(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
 
 
-def describe(detector: TFLiteDetector) -> str:
-    """What `detkit inspect` says of a TensorFlow Lite model."""
+def describe(path) -> str:
+    """What `detkit inspect` says of a TensorFlow Lite model; errors as for `load`."""
+    detector = load(path)
     made = detector._interpreter
     details = [("input", each) for each in made.get_input_details()]
     details += [("output", each) for each in made.get_output_details()]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from detkit.detection.detector import Detector
 from detkit.detection.resizing import checked
 
 _LEGACY = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -32,9 +33,10 @@ class Preprocessor:
     """
 
     def __init__(self, detector, batch_size: int):
+        self._own = detector.preprocess if _has_its_own(detector) else None
         self._resizer, self._pads = detector.resizer, detector.normalizes_padding
         self._colours = colours(detector.normalize)
-        self._warps = warps_like(detector.resizer)
+        self._sample = sampler(detector.resizer)
         self._inputs = np.zeros((batch_size, *detector.input_size, 3), np.float32)
         self._shapes = np.zeros((batch_size, 3), np.int32)
         self._shapes[:] = self._inputs.shape[1:]
@@ -51,6 +53,10 @@ class Preprocessor:
             inputs float32 [B, h, w, 3] and true_shapes int32 [B, 3], as `Detector.preprocess`, overwritten by the next
             call; the rows behind the last image hold anything.
         """
+        if self._own is not None:
+            inputs, shapes = self._own(images)
+            self._inputs[: len(images)], self._shapes[: len(images)] = inputs, shapes
+            return self._inputs, self._shapes
         for row, image in enumerate(images):
             height, width = self._resizer.resized(checked(image).shape[:2])
             self._shapes[row] = height, width, 3
@@ -65,13 +71,13 @@ class Preprocessor:
         """The resized image, its colours in the network's order."""
         if image.shape == out.shape:
             np.copyto(out, image[..., self._colours.order])
-        elif not self._warps:
+        elif self._sample is None:
             np.copyto(out, self._resizer(image).numpy()[..., self._colours.order])
         else:
             if self._picture.shape != image.shape:
                 self._picture = np.empty(image.shape, np.float32)
             np.copyto(self._picture, image)
-            warp(self._picture, out)
+            self._sample(self._picture, out)
             if self._colours.order != [0, 1, 2]:
                 np.copyto(out, out[..., self._colours.order])
 
@@ -81,6 +87,11 @@ class Preprocessor:
         flat = rows.reshape(len(rows), -1)[:, :count]  # NumPy is slow along an axis of three
         np.multiply(flat, self._scale[:count], out=flat)
         np.add(flat, self._offset[:count], out=flat)
+
+
+def _has_its_own(detector) -> bool:
+    """Whether a family puts images into its input in another way than most."""
+    return getattr(type(detector), "preprocess", Detector.preprocess) is not Detector.preprocess
 
 
 @contextmanager
@@ -105,13 +116,23 @@ def warp(image: np.ndarray, out: np.ndarray) -> None:
         np.copyto(out, made)
 
 
-def warps_like(resizer) -> bool:
-    """Whether OpenCV resizes like this resizer; before version 5 it rounds the places between pixels."""
+def scale(image: np.ndarray, out: np.ndarray) -> None:
+    """Resizes a float32 image into `out` as TensorFlow 2 does: from pixel centres, without antialiasing."""
+    made = cv2.resize(image, out.shape[1::-1], dst=out, interpolation=cv2.INTER_LINEAR)
+    if not np.shares_memory(made, out):
+        np.copyto(out, made)
+
+
+def sampler(resizer) -> Callable | None:
+    """`warp` or `scale`, if OpenCV then resizes like this resizer; before version 5 `warp` rounds the places."""
     image = np.random.default_rng(0).integers(0, 256, (61, 97, 3), np.uint8)
     expected = resizer(image).numpy()
     got = np.empty_like(expected)
-    warp(image.astype(np.float32), got)
-    return bool(np.abs(got - expected).max() < _TOLERANCE)
+    for sample in (warp, scale):
+        sample(image.astype(np.float32), got)
+        if np.abs(got - expected).max() < _TOLERANCE:
+            return sample
+    return None
 
 
 def colours(normalize) -> Colours:

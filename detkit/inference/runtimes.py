@@ -20,7 +20,7 @@ TOLERANCE = 1e-3  # of the standard deviation of an output, or of 1 if that is l
 # Operations without which no network is one of the small convolutional ones that LiteRT is written for, and those that
 # neither LiteRT nor ONNX have.
 _LIGHT = "DepthwiseConv2dNative"
-_TENSORFLOW_ONLY = ("CropAndResize", "While", "StatelessWhile")
+_TENSORFLOW_ONLY = ("CropAndResize", "CombinedNonMaxSuppression", "NonMaxSuppressionV4", "While", "StatelessWhile")
 _MOST = 8  # runs at a time: each holds the weights once more
 _FEW = 50  # frames for which another runtime's conversion takes longer than it saves
 

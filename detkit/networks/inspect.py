@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from detkit.networks.foreign import is_foreign
 from detkit.text import aligned, some
 
 
@@ -24,6 +25,7 @@ def inspect(network, variables: bool = False) -> str:
         f"{network.task}: {network.name}",
         f"input {size}, {len(network.classes)} classes: {some(network.classes, 12)}",
         aligned(rows),
+        *(f"{part}: {layer.text}" for part, layers in network.parts.items() for layer in layers if is_foreign(layer)),
     ]
     if variables:
         lines += [f"{parts[path]:<10}{path} {list(variable.shape)}" for path, variable in own.items()]

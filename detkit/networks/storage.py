@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +13,11 @@ from detkit.errors import ConfigError
 from detkit.io import atomic_write, make_directory
 from detkit.pipeline import yaml_format
 from detkit.pipeline.options import Options, from_mapping, to_mapping
-from detkit.pipeline.transfer import MODELS
+from detkit.pipeline.transfer import HUB, MODELS
 
 FILE = "model.yaml"
+BACKBONE = "backbone"  # the folder of a SavedModel that the network begins with
+SAVED_MODEL = ("saved_model.pb", "variables", "assets", "assets.extra", "fingerprint.pb", "tfhub_module.pb")
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,9 @@ def save(network, directory) -> None:
     directory = make_directory(directory)
     save_checkpoint(network, directory / "checkpoint")
     options = to_mapping(network.options)
+    if network.saved_model is not None:
+        _copy(network.saved_model, directory / BACKBONE)
+        options["name"] = f"{HUB}{BACKBONE}"
     options["size"] = list(network.input_size) if network.input_size else options["size"]
     stored = {"task": network.task, "model": options, "classes": list(network.classes)}
     with atomic_write(directory / FILE) as file:
@@ -54,9 +61,35 @@ def save(network, directory) -> None:
 
 def save_checkpoint(network, directory) -> None:
     """Writes ckpt-0 into a directory, replacing an older one as a whole."""
-    nodes = {path: SimpleNamespace(**network.variables_of(layer)) for path, layer in network.nodes.items()}
+    stored = {**network.nodes, **network.checkpoint_names}
+    held = {id(layer): SimpleNamespace(**network.variables_of(layer)) for layer in stored.values()}
+    nodes = {path: held[id(layer)] for path, layer in stored.items()}
     names = {name for node in nodes.values() for name in vars(node)}
-    writer.save(nodes, sorted(names), directory)
+    writer.save(nodes, sorted(names), directory, network.checkpoint_items)
+
+
+def _copy(source: Path, directory: Path) -> None:
+    """Copies a SavedModel, and nothing else that may be in its directory; ConfigError if it can't be written."""
+    if directory.is_dir() and directory.samefile(source):
+        return
+    aside = directory.with_name(f".{directory.name}.{os.getpid()}")
+    try:
+        shutil.copytree(source, aside, ignore=lambda folder, names: _others(names) if Path(folder) == source else ())
+        shutil.rmtree(directory, ignore_errors=True)
+        aside.rename(directory)
+    except (OSError, shutil.Error) as error:
+        raise ConfigError(
+            "The backbone can't be copied into the run.",
+            where=directory,
+            got=error,
+            fix="Free some space, or choose another folder with --output.",
+        ) from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _others(names: list[str]) -> list[str]:
+    return [name for name in names if name not in SAVED_MODEL]
 
 
 def read(directory) -> Stored:
@@ -69,9 +102,11 @@ def read(directory) -> Stored:
     try:
         values, _ = yaml_format.loads(path.read_text(encoding="utf-8"), str(path))
         task, classes, label_ids = values["task"], values["classes"], values["label_ids"]
+        if values["model"].get("name") == f"{HUB}{BACKBONE}":
+            values["model"]["name"] = f"{HUB}{path.parent / BACKBONE}"
         options = _options(MODELS[task], values["model"], path)
         return Stored(task, options, tuple(map(str, classes)), tuple(label_ids))
-    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
             "The model's description can't be read.",
             where=path,

@@ -1,4 +1,4 @@
-"""Reading and writing pipelines: detkit's YAML files, and the OD API's pipeline.config taken as it is."""
+"""Reading and writing pipelines: detkit's YAML, and the files of the OD API and of Model Garden as they are."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import is_dataclass
 from pathlib import Path, PureWindowsPath
 
 from detkit.errors import ConfigError
-from detkit.pipeline import od_config, od_steps, yaml_format
+from detkit.pipeline import garden_yaml, od_config, od_steps, yaml_format
 from detkit.pipeline.fields import nearest
 from detkit.pipeline.od_config import PipelineConfig
 from detkit.pipeline.options import describe, from_mapping, spec_at, to_mapping
 from detkit.pipeline.settings import Augment, DataConfig, ModelConfig, Pipeline, TrainConfig, TuneRule
-from detkit.pipeline.transfer import PIPELINES
+from detkit.pipeline.transfer import HUB, PIPELINES
 
 __all__ = [
     "Augment",
@@ -36,13 +36,14 @@ _PLACEHOLDER = "PATH_TO_BE"  # in the zoo's configs
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Pipeline:
-    """The pipeline that a file holds: detkit's YAML or an OD API pipeline.config.
+    """The pipeline that a file holds: detkit's YAML, Model Garden's, or an OD API pipeline.config.
 
     Args:
         path: the file.
         overrides: `dotted.key=value`, where the value is written as in YAML. Relative paths in a YAML file
-            are relative to its folder; in overrides and, as in the OD API, in a pipeline.config to the
-            working directory.
+            are relative to its folder; in overrides and, as in the OD API and Model Garden, in a
+            pipeline.config and in Model Garden's YAML to the working directory. For a file in Model
+            Garden's layout also "experiment=NAME" and the dotted keys of its own.
 
     Raises:
         ConfigError: naming the dotted path, and line and column or the override, if the file can't be read,
@@ -75,8 +76,14 @@ def parse(text: str, path: str | Path, overrides: Iterable[str] = ()) -> Pipelin
         places = {f"train.augment.od_api[{number}]": where for number, (_, where) in options}
     else:
         values, places = yaml_format.loads(text, str(path))
-        values = {} if values is None else values
-        _resolve(values, Path(path).parent)
+        values, overrides = {} if values is None else values, list(overrides)
+        theirs = [override for override in overrides if garden_yaml.own(override)]
+        if garden_yaml.is_layout(values) or (theirs and not values):
+            values, places = garden_yaml.translate(values, places, Path(path), theirs)
+            overrides = [override for override in overrides if override not in theirs]
+        else:
+            _check_layout(overrides, path)
+            _resolve(values, Path(path).parent)
     for override in overrides if isinstance(values, dict) else ():
         _override(values, places, override)
     return _located(values, places, str(path))
@@ -112,6 +119,18 @@ def _kind(values) -> type:
     return _KINDS[task]
 
 
+def _check_layout(overrides: list[str], path) -> None:
+    """ConfigError where an experiment is named for a file in detkit's layout."""
+    named = next((override for override in overrides if override.startswith("experiment=")), None)
+    if named:
+        raise ConfigError(
+            "An experiment is named for pipelines in Model Garden's layout, and this one is in detkit's.",
+            where=path,
+            got=named,
+            fix=f"Name the model: --set model.name=garden:{named.partition('=')[2]}",
+        )
+
+
 def _resolve(values, folder: Path) -> None:
     """Make the paths that a YAML file holds relative to its folder, in place."""
     if not isinstance(values, dict):
@@ -128,7 +147,11 @@ def _resolve(values, folder: Path) -> None:
 
 
 def _in_folder(value, folder: Path, is_model: bool):
+    if is_model and isinstance(value, str) and value.startswith(HUB):
+        return f"{HUB}{_in_folder(value.removeprefix(HUB), folder, False)}"
     if not isinstance(value, str) or not value or "://" in value or (is_model and "/" not in value):
+        return value
+    if value == garden_yaml.NUMBERS:
         return value
     path = os.path.join(folder, os.path.expanduser(value))
     return path if os.path.exists(path) or not is_model else value  # a zoo name may hold a slash

@@ -11,6 +11,7 @@ from typing import ClassVar
 from detkit.errors import ConfigError
 from detkit.pipeline.augment import AUGMENT, USUAL_AUGMENTATION, Augment, augment
 from detkit.pipeline.fields import choice, nearest, option
+from detkit.pipeline.garden_yaml import NUMBERS
 from detkit.pipeline.options import Options, from_mapping
 
 __all__ = [
@@ -86,6 +87,15 @@ def full_path(value, path: str) -> str | None:
     return value if "://" in value else os.path.abspath(os.path.expanduser(value))
 
 
+def _overrides(value, path: str) -> str | dict | None:
+    """A path, or the overrides themselves."""
+    return dict(value) if isinstance(value, Mapping) else full_path(value, path)
+
+
+def _label_map(value, path: str) -> str | None:
+    return value if value == NUMBERS else full_path(value, path)
+
+
 _NAME = "the name of a model in the zoo, or the path of a model"
 _TUNE = f"one of {', '.join(TUNE)}, or a list of rules {{pattern: REGULAR_EXPRESSION, multiplier: NUMBER}}"
 
@@ -93,6 +103,17 @@ _TUNE = f"one of {', '.join(TUNE)}, or a list of rules {{pattern: REGULAR_EXPRES
 def file_option(help: str):
     """A field that holds a path or nothing."""
     return option(None, path=True, convert=full_path, expects="a path", help=help)
+
+
+def overrides_option():
+    """A field that holds overrides of Model Garden or nothing."""
+    return option(
+        None,
+        path=True,
+        convert=_overrides,
+        expects="a path or a mapping",
+        help="Overrides in Model Garden's YAML, or a file of them, of a model called garden:EXPERIMENT.",
+    )
 
 
 @dataclass(frozen=True)
@@ -109,7 +130,7 @@ class ModelConfig(Options):
         help="A zoo name, a model's directory or pipeline.config.",
     )
     checkpoint: str | None = file_option("The checkpoint to restore, if it is not the one of the model's directory.")
-    config: str | None = file_option("Overrides in Model Garden's YAML, of a model called garden:EXPERIMENT.")
+    config: str | dict | None = overrides_option()
     backbone: str | None = option(
         None,
         path=True,
@@ -140,7 +161,13 @@ class DataConfig(Options):
     test: str | None = file_option("The test set, evaluated once after training.")
     format: str | None = option(None, help="The format of the annotations; null: recognised.")
     images: str | None = file_option("The folder of the images; null: found from the annotations.")
-    label_map: str | None = file_option("The label map of TFRecord files; null: the one beside them.")
+    label_map: str | None = option(
+        None,
+        path=True,
+        convert=_label_map,
+        expects=f"a path, or {NUMBERS}",
+        help=f"The label map of TFRecord files; null: the one beside them; {NUMBERS}: that, or names such as class 3.",
+    )
 
 
 @dataclass(frozen=True)

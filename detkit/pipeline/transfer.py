@@ -7,12 +7,17 @@ from typing import ClassVar
 
 from detkit.errors import ConfigError
 from detkit.pipeline.augment import AUGMENT, Augment, augment
-from detkit.pipeline.fields import choice, option
+from detkit.pipeline.fields import choice, nearest, option
 from detkit.pipeline.options import Options
-from detkit.pipeline.settings import DataConfig, Training, file_option, full_path
+from detkit.pipeline.settings import DataConfig, Training, file_option, full_path, overrides_option
 
+HUB = "hub:"  # before a SavedModel
+GARDEN = "garden:"  # before an experiment of Model Garden
 _SIZE = "a whole number above 0, or [height, width]"
 _UNFREEZE = "the name of a layer, or the share of the backbone's layers, above 0 and up to 1"
+_NAME = "a name, garden:NAME, or hub: with a directory, an archive or its address"
+_SEGMENTERS = ("unet", "encoder_decoder", "fcn32", "fcn16", "fcn8", "segnet")
+_SEGMENTER = f"one of {', '.join(_SEGMENTERS)}, garden:EXPERIMENT, or the run directory of such a one"
 _WEIGHTS = '"imagenet", a model ("hands", a run directory), a file of weights, or URL#sha256=SUM'
 
 
@@ -33,6 +38,23 @@ def _unfreeze(value, path: str) -> str | float:
 def _weights(value, path: str) -> str | None:
     """A word, or the absolute path of what is there."""
     return full_path(value, path) if isinstance(value, str) and ("/" in value or "." in value) else value
+
+
+def _name(value, path: str) -> str:
+    """The name of an architecture; a SavedModel by its absolute path."""
+    if not isinstance(value, str) or not value.removeprefix(HUB):
+        raise ConfigError(f"{path} can't have this value.", where=path, got=repr(value), expected=_NAME)
+    return f"{HUB}{full_path(value.removeprefix(HUB), path)}" if value.startswith(HUB) else value
+
+
+def _segmenter(value, path: str) -> str:
+    """The name of an architecture; a run directory by its absolute path."""
+    if value in _SEGMENTERS or (isinstance(value, str) and value.startswith(GARDEN)):
+        return value
+    if isinstance(value, str) and "/" in value:
+        return full_path(value, path)
+    fix = nearest(value, _SEGMENTERS)
+    raise ConfigError(f"{path} can't have this value.", where=path, got=repr(value), expected=_SEGMENTER, fix=fix)
 
 
 def _size_option(help: str, default: tuple[int, int] | None = None):
@@ -79,7 +101,11 @@ class ClassificationModel(Options):
 
     PATH: ClassVar[str] = "model"
 
-    name: str = option("MobileNetV2", help="The architecture: a name of Keras Applications, or one of detkit's own.")
+    name: str = option(
+        "MobileNetV2", path=True, convert=_name, expects=_NAME,
+        help="The architecture: of Keras Applications or detkit's own; garden: and one of Model Garden's; hub: and a "
+        "SavedModel that gives features.",
+    )  # fmt: skip
     weights: str | None = _weights_option("imagenet", help="Where the weights of the backbone come from.")
     size: tuple[int, int] | None = _size_option("The size that images are resized to; null: the architecture's own.")
     labels: str = choice(
@@ -92,6 +118,7 @@ class ClassificationModel(Options):
     squeeze_excite: bool = option(False, help="Whether residual blocks weigh their channels.")
     label_smoothing: float = option(0.0, at_least=0, below=1, help="How far targets are moved towards a uniform one.")
     class_weights: tuple[float, ...] = option((), at_least=0, help="A weight for each class in the loss.")
+    signature: str | None = option(None, help="Of a SavedModel, SIGNATURE or SIGNATURE/OUTPUT; null: looked for.")
 
 
 @dataclass(frozen=True)
@@ -110,12 +137,19 @@ class SegmentationModel(Options):
 
     PATH: ClassVar[str] = "model"
 
-    name: str = choice("unet", "unet", "encoder_decoder", "fcn32", "fcn16", "fcn8", "segnet", help="The architecture.")
+    name: str = option(
+        "unet", path=True, convert=_segmenter, expects=_SEGMENTER,
+        help="The architecture: one of detkit's own, or garden: and an experiment of Model Garden.",
+    )  # fmt: skip
+    checkpoint: str | None = file_option("Of a model of Model Garden, the checkpoint to restore.")
+    config: str | dict | None = overrides_option()
     encoder: str | None = option(
         None, help="A name of Keras Applications for the way down of unet and fcn; null: as published."
     )
     weights: str | None = _weights_option(None, help="Where the weights of the encoder come from.")
-    size: tuple[int, int] | None = _size_option("The size of the windows that training cuts out; null: 256 x 256.")
+    size: tuple[int, int] | None = _size_option(
+        "The size of the windows that training cuts out; null: 256 x 256, or what the model needs."
+    )
     max_side: int | None = option(
         512, at_least=16,
         help="Images with a longer side are scaled down to it, in training and in prediction; null: none is.",
@@ -131,9 +165,10 @@ class SegmentationModel(Options):
     batch_norm: bool | None = option(
         None, help="Whether detkit's own convolutions are normalised; null: those of unet and segnet."
     )
-    loss: tuple[str, ...] = option(
-        ("cross_entropy", "dice"), choices=("cross_entropy", "focal", "dice"), help="The losses that are added."
-    )
+    loss: tuple[str, ...] | None = option(
+        None, choices=("cross_entropy", "focal", "dice"),
+        help="The losses that are added; null: cross_entropy and dice, or Model Garden's own.",
+    )  # fmt: skip
     class_weights: tuple[float, ...] = option(
         (), at_least=0, help="A weight for each class in the loss, that of the background first."
     )

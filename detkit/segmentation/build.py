@@ -9,8 +9,8 @@ from detkit.errors import ConfigError
 from detkit.pipeline.transfer import SegmentationModel
 from detkit.segmentation.encoder_decoder import encoder_decoder
 from detkit.segmentation.fcn import fcn
+from detkit.segmentation.functional import FunctionalSegmenter
 from detkit.segmentation.layers import Architecture
-from detkit.segmentation.segmenter import Segmenter
 from detkit.segmentation.segnet import segnet
 from detkit.segmentation.unet import unet
 
@@ -26,7 +26,7 @@ _TAKES = {
 
 def build(
     options: SegmentationModel, classes, label_ids=None, *, seed: int = 0, pretrained: bool = True
-) -> Segmenter:  # fmt: skip
+) -> FunctionalSegmenter:  # fmt: skip
     """A segmenter for these classes.
 
     Args:
@@ -39,11 +39,27 @@ def build(
         ConfigError: for options that don't go together.
         CheckpointError, DownloadError: if the weights can't be had, or do not fit.
     """
-    _check(options, tuple(classes))
+    check(options, tuple(classes))
+    if options.name not in _BUILDERS:
+        raise ConfigError(
+            "There is no such segmenter.",
+            where="model.name",
+            got=options.name,
+            expected=f"one of {', '.join(_BUILDERS)}, garden:EXPERIMENT, or the run directory of such a one",
+        )
+    for name in ("checkpoint", "config"):
+        if getattr(options, name) is not None:
+            raise ConfigError(
+                "Only the models of Model Garden have this option.",
+                where=f"model.{name}",
+                got=getattr(options, name),
+                expected="null",
+                fix="Weights for the encoder are given with model.weights.",
+            )
     if options.name in _FCN and options.encoder is None:
         options = replace(options, encoder="VGG16")
     network = _architecture(options, len(classes) + 1)
-    segmenter = Segmenter(network, classes, label_ids, name=options.name, options=options)
+    segmenter = FunctionalSegmenter(network, classes, label_ids, name=options.name, options=options)
     segmenter.initialize(segmenter.variables(), seed)
     segmenter.weights_text = "initial weights"
     if pretrained and options.weights is not None:
@@ -67,7 +83,8 @@ def _architecture(options: SegmentationModel, count: int) -> Architecture:
     return _BUILDERS[options.name](*first, count, drop=options.dropout, **given)
 
 
-def _check(options: SegmentationModel, classes: tuple[str, ...]) -> None:
+def check(options: SegmentationModel, classes: tuple[str, ...]) -> None:
+    """ConfigError for what no segmenter can be made for, and for weights and losses that don't go together."""
     if not classes:
         raise ConfigError("A segmenter needs a class besides the background.", got="none", fix="Name one in the data.")
     if len(classes) > 254:
@@ -80,6 +97,6 @@ def _check(options: SegmentationModel, classes: tuple[str, ...]) -> None:
             got=list(weights),
             expected=f"{count} numbers, not all 0: for background, {', '.join(classes)}",
         )
-    if not options.loss or len(set(options.loss)) < len(options.loss):
+    if options.loss is not None and (not options.loss or len(set(options.loss)) < len(options.loss)):
         got, expected = list(options.loss), "at least one, each once"
         raise ConfigError("These are no losses to add.", where="model.loss", got=got, expected=expected)

@@ -12,38 +12,32 @@ import tensorflow as tf
 from detkit.data.class_map import IGNORED
 from detkit.data.dataset import Dataset
 from detkit.errors import DataError
-from detkit.networks.functional import FunctionalNetwork
-from detkit.pipeline.transfer import SegmentationModel
+from detkit.networks.pictures import PictureNetwork
 from detkit.segmentation.deciding import decided, joined, softmax
-from detkit.segmentation.layers import Architecture
 from detkit.segmentation.losses import segmentation_losses
 from detkit.segmentation.results import Segmented
 from detkit.segmentation.tiles import blended
 from detkit.segmentation.windows import padded, padded_size, scaled, scaled_size, window
 
 WINDOW = (256, 256)  # that training cuts out, where the options don't say
+LOSSES = ("cross_entropy", "dice")  # where the options don't say
 _LARGEST_BATCH = 2**20  # pixels of images that go through the network together
 
 
-class Segmenter(FunctionalNetwork):
+class Segmenter(PictureNetwork):
     """Tells the class of each pixel of images of any size.
 
     An image is scaled down to the options' `max_side`, padded by its mirror image to a multiple of the stride, and what
     the network says is cut and scaled back; larger ones than a tile go through it tile by tile.
 
-    Args:
-        architecture: the network.
-        classes, label_ids, name: as of every network.
-        options: that it was built from.
+    Attributes:
+        stride: what the sides of the input have to be multiples of.
+        smallest: (height, width) that the input has at least.
     """
 
-    task, wants = "segmentation", ("semantic",)
-
-    def __init__(
-        self, architecture: Architecture, classes, label_ids=None, *, name="segmenter", options: SegmentationModel
-    ):  # fmt: skip
-        super().__init__(architecture.model, architecture.backbone, classes, label_ids, name=name, options=options)
-        self.stride = architecture.stride
+    task, wants, outputs = "segmentation", ("semantic",), ("logits",)
+    stride: int
+    smallest = (1, 1)
 
     def check_data(self, dataset: Dataset) -> None:
         """DataError if no picture has a pixel of a class."""
@@ -61,14 +55,21 @@ class Segmenter(FunctionalNetwork):
     @property
     def input_size(self) -> tuple[int, int]:
         """(height, width) of what training sees."""
-        return padded_size(self.options.size or WINDOW, self.stride)
+        return self._padded_size(self._window)
+
+    @property
+    def _window(self) -> tuple[int, int]:
+        """(height, width) of what training cuts out."""
+        return self.options.size or tuple(map(max, WINDOW, self.smallest))
+
+    def _padded_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        return padded_size(tuple(map(max, size, self.smallest)), self.stride)
 
     def resized(self, size: tuple[int, int]) -> tuple[int, int]:
         return scaled_size(size, self.options.max_side)
 
     def batch(self, views: list) -> tuple:
-        size = self.options.size or WINDOW
-        cut = [window(view, self.resized(view.size), size, self.input_size) for view in views]
+        cut = [window(view, self.resized(view.size), self._window, self.input_size) for view in views]
         images = tf.constant(np.stack([view.image for view in cut]).astype(np.float32))
         shapes = tf.constant([[*self.input_size, 3]] * len(cut), tf.int32)
         return images, shapes, {name: tf.constant(value) for name, value in self.truth(cut).items()}
@@ -87,7 +88,7 @@ class Segmenter(FunctionalNetwork):
 
     def losses(self, state: dict) -> dict:
         weights = self.options.class_weights or None
-        return segmentation_losses(state["logits"], state["truth/semantic"], self.options.loss, weights)
+        return segmentation_losses(state["logits"], state["truth/semantic"], self.options.loss or LOSSES, weights)
 
     # Prediction
 
@@ -107,7 +108,7 @@ class Segmenter(FunctionalNetwork):
 
     def preprocess(self, images: Iterable[np.ndarray]) -> tuple:
         small = [scaled(image, self.resized(image.shape[:2])) for image in images]
-        size = padded_size(np.max([image.shape[:2] for image in small], axis=0).tolist(), self.stride)
+        size = self._padded_size(np.max([image.shape[:2] for image in small], axis=0).tolist())
         inputs = np.stack([padded(image, size) for image in small]).astype(np.float32)
         return tf.constant(inputs), tf.constant([image.shape for image in small], tf.int32)
 
@@ -158,8 +159,8 @@ class Segmenter(FunctionalNetwork):
     def _in_tiles(self, image: np.ndarray, source: str) -> Segmented:
         """What tiles say; they begin at multiples of the stride, so that each pixel is pooled as in the whole image."""
         small = scaled(image, self.resized(image.shape[:2]))
-        whole = padded_size(small.shape[:2], self.stride)
-        tile = tuple(map(min, whole, padded_size(self.options.tile, self.stride)))
+        whole = self._padded_size(small.shape[:2])
+        tile = tuple(map(min, whole, self._padded_size(self.options.tile)))
         share = 1 - self.options.tile_overlap
         step = tuple(max(int(side * share) // self.stride, 1) * self.stride for side in tile)
         bands = blended(padded(small, whole), self._probabilities, tile, step)

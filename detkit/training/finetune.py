@@ -65,6 +65,7 @@ def finetune(
     directory = RunDirectory(pipeline.output)
     _check_classes(train)
     network, text = _detector(pipeline, train) if pipeline.task == "detection" else _network(pipeline, train)
+    network.check_data(train)
     plan = phases.plan(network, settings)
     train = train.with_classes(network.classes)
     for other in filter(None, (val, test)):  # before an hour of training
@@ -107,7 +108,6 @@ def _detector(pipeline, train: Dataset) -> tuple:
 
 def _network(pipeline, train: Dataset) -> tuple:
     network = models.build(pipeline.task, pipeline.model, train.classes, pipeline.train.seed)
-    network.check_data(train)
     return network, network.weights_text
 
 

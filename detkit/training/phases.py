@@ -35,13 +35,22 @@ def plan(network, settings) -> list[Phase]:
             other; "full" trains everything; "auto" is "full" for a backbone without weights and otherwise "head".
 
     Raises:
-        ConfigError: if nothing is trained, a layer does not exist, or a backbone without weights would stay as it is.
+        ConfigError: if nothing is trained, a layer does not exist, a backbone without weights would stay as it is, or
+            one that can't be trained would not.
     """
     strategy = getattr(settings, "strategy", None)
     if strategy is None:
         return [Phase("", choose(network, settings.tune), settings)]
     if strategy == "auto":
         strategy = "head" if network.pretrained else "full"
+    if strategy != "head" and network.fixed:
+        raise ConfigError(
+            "The backbone of a SavedModel can't be trained.",
+            where="train.strategy",
+            got=strategy,
+            expected="head",
+            fix="Set train.strategy=head, or a model.name whose backbone detkit builds, such as MobileNetV2.",
+        )
     if strategy == "full":
         return [Phase("", choose(network, "all"), settings)]
     if not network.pretrained:
@@ -50,7 +59,7 @@ def plan(network, settings) -> list[Phase]:
             where="train.strategy",
             got=strategy,
             expected="full",
-            fix='Set train.strategy=full, or give weights: model.weights=imagenet, "hands", a run or a file.',
+            fix="Set train.strategy=full, or give weights: model.weights, or model.checkpoint of Model Garden's.",
         )
     if strategy == "head":
         return [Phase("", choose(network, "head"), settings)]

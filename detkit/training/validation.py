@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from detkit.data.dataset import Dataset
 from detkit.evaluation.measure import SHOWN, measure, numbers
-from detkit.networks.functional import FunctionalNetwork
+from detkit.networks.pictures import PictureNetwork
 
 CHUNK = 16  # pictures that go through the network together
 
@@ -26,7 +26,7 @@ class Validation:
     def __init__(self, network, dataset: Dataset, seam: int, limit_mb: int):
         self.network, self.dataset, self.seam, self._limit = network, dataset, seam, limit_mb * 2**20
         self._kept: list | None = None
-        self._cached = isinstance(network, FunctionalNetwork) and seam > 0
+        self._cached = isinstance(network, PictureNetwork) and seam > 0
         self._finish = tf.function(lambda record: network.finish(record, seam), autograph=False, reduce_retracing=True)
 
     def __call__(self) -> dict[str, float]:

@@ -164,6 +164,14 @@ def test_classes_without_names(record):
     assert data.read(path, strict=False).classes == ("7",)
 
 
+def test_classes_without_names_may_be_called_by_their_numbers(record):
+    path = record(values(text=[]))
+    dataset = data.read(path, label_map="numbers")
+    assert (dataset.classes, dataset.label_ids, dataset.problems) == (("class 7",), (7,), ())
+    (path.parent / "label_map.pbtxt").write_text("item { id: 7 name: 'boat' }\n")
+    assert data.read(path, label_map="numbers").classes == ("boat",)
+
+
 def test_masks_as_png_and_as_numbers(record):
     inside = np.zeros((60, 80), np.uint8)
     inside[12:42, 8:48] = 1

@@ -8,7 +8,8 @@ import pytest
 import detkit
 from detkit.data.synthesis import boats
 from detkit.errors import ConfigError
-from detkit.garden import load
+from detkit.garden import build, load
+from detkit.garden.nodes import nodes_of
 from detkit.pipeline import yaml_format
 
 pytestmark = pytest.mark.slow
@@ -62,6 +63,31 @@ def test_a_run_is_a_model_directory(known, photos):
     assert "head/class_head" in detkit.api.inspect(known.directory)
 
 
+def test_model_garden_goes_on_with_a_run(known):
+    """Its own task starts from the run: every variable, and all of them the same."""
+    description = known.detector.description
+    config = build.experiment("retinanet", description.overrides, columns=2)
+    task, fresh = build.build("retinanet", config)
+    ours, nodes = values(known.detector), nodes_of(fresh.checkpoint_items)
+    theirs = {f"{path}/{name}": value for path, node in nodes.items() for name, value in node.variables.items()}
+    for variable in theirs.values():
+        variable.assign(np.full(variable.shape, 3.0, np.float32))
+    prefix = str(known.directory / "checkpoint" / "ckpt-0")
+    task.task_config.override({"init_checkpoint": prefix, "init_checkpoint_modules": "all"})
+    task.initialize(fresh)
+    assert theirs.keys() == ours.keys()
+    assert all(np.array_equal(theirs[path].numpy(), value) for path, value in ours.items())
+
+
+def test_the_same_seed_trains_the_same_weights(overrides, photos, tmp_path):
+    options = {"steps": 3, "batch_size": 2, "freeze_batch_norm": False, "seed": 4, "config": overrides}
+    one, other = (
+        values(detkit.finetune("garden:retinanet", photos[0], output=tmp_path / name, **options).detector)
+        for name in ("one", "other")
+    )
+    assert all(np.array_equal(one[path], other[path]) for path in one)
+
+
 def test_the_cache_changes_nothing_but_the_time(known, photos, tmp_path):
     """And what is not tuned stays as it was."""
     data = photos[0].with_classes(("toy_boat", "rock"))
@@ -94,7 +120,7 @@ def photos_file(photos):
 
 @pytest.mark.parametrize(
     ("options", "where"),
-    [({"keep_classes": True}, "model.keep_classes"), ({"init": "imprint"}, "model.init")],
+    [({"init": "imprint"}, "model.init"), ({"init": "imprint", "keep_classes": True}, "model.init")],
 )
 def test_options_of_other_detectors_are_refused(photos, tmp_path, options, where):
     with pytest.raises(ConfigError, match="do not take this option") as error:

@@ -64,6 +64,8 @@ def test_an_unknown_experiment_is_refused_before_anything_is_loaded():
         ((640, 480), True, (320, 240)),
         ((100, 33), True, (320, 106)),  # 105.6
         ((100, 33), False, (320, 320)),
+        ((1, 1000), True, (1, 320)),  # 0.32
+        ((1, 2000), True, (1, 320)),
     ],
 )
 def test_an_image_fits_into_the_frame(size, keep, expected):

@@ -11,14 +11,17 @@ import tensorflow as tf
 
 import detkit
 from detkit.checkpoint import reader, surgery
+from detkit.data.batches import Views
+from detkit.data.synthesis import boats
 from detkit.errors import CheckpointError, ConfigError
 from detkit.garden import build, load, storage, upstream
 from detkit.garden.detector import Description
 from detkit.garden.nodes import nodes_of
 from detkit.networks.network import truth_of
 from detkit.pipeline import yaml_format
-
-pytestmark = pytest.mark.slow  # importing Model Garden takes as long as many tests
+from detkit.pipeline.settings import TrainConfig
+from detkit.training.optimization import Optimization
+from detkit.training.selection import choose
 
 TINY = {
     "num_classes": 91,
@@ -54,9 +57,21 @@ def coco(overrides):
 
 
 @pytest.fixture(scope="module")
-def other(overrides):
-    """Another model of the same kind; tests give it the weights that they need."""
-    return load.load("garden:retinanet", config=overrides, seed=1)
+def known(coco):
+    """Its weights."""
+    return values(coco)
+
+
+@pytest.fixture
+def changed(coco, known):
+    """The same model for a test that gives it other weights."""
+    for variable in coco.variables().values():
+        variable.assign(np.full(variable.shape, 3.0, np.float32))
+    described = coco.description
+    yield coco
+    coco.description = described
+    for path, variable in coco.variables().items():
+        variable.assign(known[path])
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +113,11 @@ def test_every_variable_of_the_model_has_a_name_and_a_part(coco):
     assert set(coco.part_of().values()) == {"backbone", "neck", "head/towers", "head/box_head", "head/class_head"}
 
 
-def test_the_same_seed_gives_the_same_weights(coco, other):
-    weights = {}
-    for number, (detector, seed) in enumerate([(coco, 3), (other, 3), (other, 4)]):
-        before = values(detector)
-        load.restore(detector, seed=seed)
-        weights[number] = values(detector)
-        for path, variable in detector.variables().items():
-            variable.assign(before[path])
+def test_the_same_seed_gives_the_same_weights(changed):
+    weights = []
+    for seed in (3, 3, 4):
+        load.restore(changed, seed=seed)
+        weights.append(values(changed))
     random = [path for path in weights[0] if path.endswith("kernel")]
     assert random and all(np.array_equal(weights[0][path], weights[1][path]) for path in random)
     assert not any(np.array_equal(weights[1][path], weights[2][path]) for path in random)
@@ -142,20 +154,21 @@ def test_preprocessing_is_model_gardens_own(coco, image):
 
 
 @pytest.mark.parametrize("layout", ["trainer", "items", "model"])
-def test_checkpoints_in_every_layout_restore_bit_for_bit(coco, other, trainers, layout):
-    load.restore(other, trainers[layout], seed=6)
-    ours = values(other)
-    assert ours.keys() == values(coco).keys()
-    assert all(np.array_equal(ours[path], value) for path, value in values(coco).items())
+def test_checkpoints_in_every_layout_restore_bit_for_bit(trainers, known, changed, layout):
+    load.restore(changed, trainers[layout], seed=6)
+    ours = values(changed)
+    assert ours.keys() == known.keys()
+    assert all(np.array_equal(ours[path], value) for path, value in known.items())
 
 
 @pytest.mark.parametrize("layout", ["trainer", "items", "model"])
-def test_surgery_keeps_everything_but_the_classifier(coco, duck, trainers, layout):
+def test_surgery_keeps_everything_but_the_classifier(duck, trainers, known, layout):
     text = load.restore(duck, trainers[layout], other_classes=True)
     assert re.search(r"head/class_head +reset", text)
-    ours, known = values(duck), values(coco)
-    changed = {path for path in ours if ours[path].shape != known[path].shape or np.any(ours[path] != known[path])}
-    assert changed == {"head/_classifier/kernel", "head/_classifier/bias"}
+    ours = values(duck)
+    assert ours.keys() == known.keys()
+    afresh = {path for path in ours if not np.array_equal(ours[path], known[path])}
+    assert afresh == {"head/_classifier/kernel", "head/_classifier/bias"}
     # As in a new model, every class is rare at first.
     np.testing.assert_allclose(ours["head/_classifier/bias"], -np.log(99), atol=1e-5)
 
@@ -170,22 +183,18 @@ def test_a_misspelled_part_raises(coco, trainers):
         load.restore(coco, trainers["trainer"], reset=("head/clas_head",))
 
 
-def test_modules_are_named_as_in_model_garden(coco, other, trainers):
-    described = other.description
+def test_modules_are_named_as_in_model_garden(trainers, known, changed):
+    described = changed.description
 
     def started_from(modules):
         initial = {"init_checkpoint": trainers["trainer"], "init_checkpoint_modules": modules}
-        other.description = replace(described, overrides={"task": OVERRIDES["task"] | initial})
-        try:
-            load.restore(other, seed=5)
-        finally:
-            other.description = described
-        return values(other)
+        changed.description = replace(described, overrides={"task": OVERRIDES["task"] | initial})
+        load.restore(changed, seed=5)
+        return values(changed)
 
-    ours, known = started_from(["backbone"]), values(coco)
+    ours = started_from(["backbone"])
     kept = [path for path in ours if path.endswith("kernel") and np.array_equal(ours[path], known[path])]
-    same = {path.partition("/")[0] for path in kept}
-    assert same == {"backbone"}
+    assert {path.partition("/")[0] for path in kept} == {"backbone"}
     with pytest.raises(ConfigError, match="The model has no such module") as error:
         started_from(["backbnoe"])
     assert "Did you mean backbone?" in str(error.value)
@@ -222,6 +231,7 @@ def test_a_saved_model_is_the_same_when_it_is_loaded(coco, tmp_path, image):
     np.testing.assert_array_equal(one.scores, other.scores)
 
 
+@pytest.mark.slow
 def test_losses_are_model_gardens_own(coco, image):
     from official.vision.ops import anchor
 
@@ -253,6 +263,19 @@ def test_losses_are_model_gardens_own(coco, image):
     np.testing.assert_allclose(ours["localization"], 50 * localization, rtol=1e-4)
 
 
+def test_a_step_lowers_the_loss(duck, trainers, tmp_path):
+    load.restore(duck, trainers["trainer"], other_classes=True)
+    photos, _ = boats.few_shot_set(tmp_path, train=2, test=1, size=(96, 128))
+    views = Views(photos.rename_classes({"toy_boat": "duck"}), duck.resized, wants=duck.wants)
+    settings = TrainConfig(optimizer="momentum", momentum=0.0, clip_norm=1.0, ema=None)
+    optimization = Optimization(duck, choose(duck, "heads"), settings)
+    optimization.set_learning_rate(0.01)
+    state = duck.training_state(*duck.batch([views.view(0), views.view(1)]))
+    record = duck.record(duck.run(state, 0, optimization.seam), optimization.seam)
+    losses = [float(optimization.step(record)["loss"]) for _ in range(3)]
+    assert losses[0] > losses[1] > losses[2]
+
+
 def test_a_record_at_any_seam_has_the_loss_of_the_whole(coco, image):
     truth = {
         "boxes": tf.constant([[[0.1, 0.2, 0.5, 0.6]]]),
@@ -264,7 +287,7 @@ def test_a_record_at_any_seam_has_the_loss_of_the_whole(coco, image):
     whole = coco.losses(coco.run(state))
     for seam in range(len(coco.stages)):
         record = coco.record(coco.run(state, 0, seam), seam)
-        assert "boxes" not in truth_of(record)
+        assert ("class_targets" in truth_of(record)) == (seam > 0)
         part = coco.record_loss(record, seam)
         assert {name: float(value) for name, value in part.items()} == {n: float(v) for n, v in whole.items()}
 
@@ -275,6 +298,9 @@ def test_a_record_at_any_seam_has_the_loss_of_the_whole(coco, image):
         ({"task": {"model": {"num_clases": 3}}}, "Did you mean num_classes?"),
         ({"task": {"model": {"head": {"attribute_heads": [{"name": "age"}]}}}}, "can't honour this option"),
         ({"task": {"model": {"num_classes": 3}}}, "retinanet needs task.model.input_size"),
+        ({"task": {"model": {"num_classes": 1, "input_size": [64, 64, 3]}}}, "no column for a class"),
+        ({"task": {"model": {"num_classes": 3, "input_size": [64, 64, 1]}}}, "no size of colour images"),
+        ({"task": {"model": {"num_classes": 3, "input_size": [64, 64]}}}, "no size of colour images"),
     ],
 )
 def test_overrides_that_can_not_be_are_refused(overrides, message):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 
 import pytest
 
-from detkit.errors import CheckpointError, DetkitError
+from detkit.errors import CheckpointError, ConfigError, DetkitError
 from detkit.hub import source
+from detkit.zoo.files import DownloadError
 
 
 def archive(path, members: dict):
@@ -78,8 +80,6 @@ def test_a_handle_is_found_in_the_cache_of_tensorflow_hub(tmp_path, monkeypatch)
     handle = "https://tfhub.dev/google/openimages_v4/ssd/mobilenet_v2/1"
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     # The directory that tensorflow_hub keeps this handle in.
-    import hashlib
-
     directory = tmp_path / hashlib.sha1(handle.encode()).hexdigest()
     directory.mkdir()
     (directory / "saved_model.pb").write_bytes(b"graph")
@@ -102,3 +102,53 @@ def test_what_is_taken_for_a_saved_model(name, expected, tmp_path, monkeypatch):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"")
     assert source.is_saved_model(name) == expected
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A list of the addresses that were asked for; each gives the archive of a SavedModel."""
+    made, asked = archive(tmp_path / "served.tar.gz", {"saved_model.pb": b"graph"}), []
+
+    def download(address, path):
+        asked.append(address)
+        path.write_bytes(made.read_bytes())
+
+    monkeypatch.setattr(source, "download", download)
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "tfhub"))
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("handle", "expected"),
+    [
+        ("https://tfhub.dev/google/vector/1", "https://tfhub.dev/google/vector/1?tf-hub-format=compressed"),
+        ("https://www.kaggle.com/models/a?b=1", "https://www.kaggle.com/models/a?b=1&tf-hub-format=compressed"),
+    ],
+)
+def test_a_handle_is_downloaded_as_an_archive_once(handle, expected, served, cache):
+    assert (source.find(handle) / "saved_model.pb").is_file()
+    source.find(handle)
+    assert served == [expected]
+
+
+def test_a_checksum_that_is_asked_for_decides(tmp_path, served, cache):
+    right = hashlib.sha256((tmp_path / "served.tar.gz").read_bytes()).hexdigest()
+    address = "https://example.com/vector.tar.gz"
+    with pytest.raises(DetkitError, match="(?s)not the one that was asked for.*expected: 0000.*Check the address"):
+        source.find(f"{address}#sha256={'0' * 64}")
+    found = source.find(f"{address}#sha256={right.upper()}")
+    assert found == source.find(address) and served == [address]
+    with pytest.raises(ConfigError, match="(?s)This is no SHA-256.*64 hexadecimal digits"):
+        source.find(f"{address}#sha256=abc")
+
+
+def test_without_a_network_it_is_said_what_to_use_instead(cache, monkeypatch):
+    def unreachable(address, path):
+        raise DownloadError("The download could not be finished.", where=address, got="no route", fix="a zoo's mirror")
+
+    monkeypatch.setattr(source, "download", unreachable)
+    with pytest.raises(DownloadError) as error:
+        source.find("https://tfhub.dev/google/vector/2")
+    assert "mirror" not in str(error.value)
+    for text in ("no route", "download the archive elsewhere and give its path", f"copy what {cache / 'hub'} holds"):
+        assert text in str(error.value)

@@ -10,8 +10,11 @@ from pathlib import Path
 import maker
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
 import detkit
+from detkit.cli import main
 from detkit.data.dataset import Dataset
 from detkit.data.example import Example
 from detkit.errors import CheckpointError, ConfigError, DataError
@@ -115,3 +118,13 @@ def test_models_made_in_another_process_find_what_their_maker_finds(tmp_path, im
         np.testing.assert_allclose(scores, [score for _, score in EXPECTED], rtol=1e-3)
         np.testing.assert_allclose(boxes, [maker.BOXES[i] for i in (1, 2, 0)])
     assert "output logits" in error
+
+
+@pytest.mark.parametrize("name", ["od/saved_model", "open_images"])
+def test_the_command_line_takes_it_as_any_model(name, made, image, tmp_path):
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    photo, out = str(tmp_path / "photo.png"), str(tmp_path / "out")
+    done = CliRunner().invoke(main, ["predict", str(made / name), photo, "--output", out, "--json", f"{out}.json"])
+    assert done.exit_code == 0, done.output
+    rows = json.loads(Path(f"{out}.json").read_text())
+    assert [row["category_id"] for row in rows] == [2, 3]  # Toy boat, Apple

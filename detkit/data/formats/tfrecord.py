@@ -19,6 +19,7 @@ from detkit.data.formats.assemble import Picture, Thing, dataset
 from detkit.data.formats.common import Pictures, Report, picture_size
 from detkit.data.formats.markup import head
 from detkit.errors import DataError
+from detkit.pipeline.garden_yaml import NUMBERS
 
 _CORNERS = tuple(f"image/object/bbox/{side}" for side in ("xmin", "ymin", "xmax", "ymax"))
 _FLAGS = ("image/object/is_crowd", "image/object/group_of", "image/object/difficult")
@@ -85,7 +86,7 @@ def read(path, images=None, strict: bool = True, label_map=None) -> Dataset:
             "train.record@10"; or several, with commas between them.
         images: the folder of the pictures, for records without pictures inside; False if only the annotations matter.
         strict: raise for what can't be used; otherwise leave it out and list it in `problems`.
-        label_map: the label map, if it isn't beside the records.
+        label_map: the label map, if it isn't beside the records; "numbers" to call classes without one by their number.
 
     Raises:
         DataError: if a file is damaged or a shard is missing; if strict, with all that can't be used.
@@ -103,7 +104,9 @@ def read(path, images=None, strict: bool = True, label_map=None) -> Dataset:
     for file in files:
         pictures += _pictures(file, finder, missing, report)
     finder.report_missing(missing, len(missing) + len(pictures), report)
-    classes, label_ids = tfrecord_classes.resolve(pictures, label_map or files[0].parent, report)
+    numbered = label_map == NUMBERS
+    place = files[0].parent if numbered else label_map or files[0].parent
+    classes, label_ids = tfrecord_classes.resolve(pictures, place, report, numbered)
     return dataset(pictures, classes, path, report, strict, label_ids)
 
 

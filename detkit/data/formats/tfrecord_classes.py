@@ -10,17 +10,21 @@ from detkit.data import labelmap
 from detkit.data.formats.assemble import Picture
 from detkit.data.formats.common import Report
 from detkit.errors import DataError
+from detkit.pipeline.garden_yaml import NUMBERS
 
 _FIX = "Put the label map beside the records that they were made with."
 
 
-def resolve(pictures: list[Picture], place: Path, report: Report) -> tuple[list[str], list[int]]:
+def resolve(
+    pictures: list[Picture], place: Path, report: Report, numbered: bool = False
+) -> tuple[list[str], list[int]]:
     """The class names and label ids; objects get their name for their (text, number), or are left out.
 
     Args:
         pictures: what the records hold.
         place: the label map, or the folder that may have one.
         report: takes what the label map doesn't say, or says otherwise.
+        numbered: whether classes that have no name are called "class 3", say.
 
     Raises:
         DataError: if the label map can't be read.
@@ -32,8 +36,10 @@ def resolve(pictures: list[Picture], place: Path, report: Report) -> tuple[list[
         names = {pair: _by_label_map(pair, known, file, report) for pair in pairs}
         listed = known
     else:
-        names = {(text, label): text or (str(label) if label is not None else "") for text, label in pairs}
-        _report_nameless([label for text, label in pairs if not text], report)
+        called = "class {}" if numbered else "{}"
+        names = {(text, label): text or (called.format(label) if label is not None else "") for text, label in pairs}
+        if not numbered:
+            _report_nameless([label for text, label in pairs if not text], report)
         listed = _numbered(pairs, names)
     for picture in pictures:
         for thing in picture.things:
@@ -77,7 +83,8 @@ def _report_nameless(labels: list, report: Report) -> None:
             "The records number their classes, but don't name them.",
             got="numbers " + ", ".join(sorted(map(str, labels))[:20]),
             expected="image/object/class/text, or a label map beside the records",
-            fix="Put label_map.pbtxt beside them, or name it (data.label_map in a pipeline, label_map= in Python).",
+            fix="Put label_map.pbtxt beside them, or name it (data.label_map in a pipeline, label_map= in Python); "
+            f"{NUMBERS} in its place calls them class 1, class 2, ...",
         )
 
 
