@@ -33,10 +33,10 @@ class Explain(GroupedCommand):
 def explain(context, model, images, output, list_layers, **options):
     """Show which parts of a picture a model's answer comes from.
 
-    An IMAGE may be a folder of them. Explained is the best detection, the likeliest class, or the largest region of a class. Each IMAGE becomes a sheet,
-    NAME.explained.png, with the picture, what the model says, and a map for each METHOD; NAME.explained.json has the
-    figures. Grad-CAM looks at gradients inside the model, the methods d-rise, rise and occlusion at its answers only.
-    Pictures that can't be explained are skipped and named; exit code 1 then.
+    Explained is the best detection, the likeliest class, or the largest region of a class. Each IMAGE, or each picture
+    of a folder, becomes a sheet, NAME.explained.png, with the picture, what the model says, and a map for each METHOD;
+    NAME.explained.json has the figures. Grad-CAM looks at gradients inside the model, the methods d-rise, rise and
+    occlusion at its answers only. Pictures that can't be explained are skipped and named; exit code 1 then.
     """
     from detkit import api
 

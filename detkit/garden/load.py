@@ -34,7 +34,7 @@ _KINDS = {
     "YOLOv4": YoloV4,
     "YOLOv7": YoloV7,
 } | dict.fromkeys(catalogue.SEGMENTING, GardenSegmenter)
-SAME, OTHER, MORE = "", "other", "more"  # how a model's classes are related to a checkpoint's
+SAME, OTHER, MORE = "same", "other", "more"  # how a model's classes are related to a checkpoint's
 _INITIAL, _MODULES = "task.init_checkpoint", "task.init_checkpoint_modules"
 
 
@@ -182,14 +182,14 @@ def task_of(model) -> str:
 
 
 def restore(
-    detector: GardenNetwork, checkpoint=None, reset: tuple[str, ...] = (), other_classes: bool | str = False, seed=0
+    detector: GardenNetwork, checkpoint=None, reset: tuple[str, ...] = (), classes: str = SAME, seed: int = 0
 ) -> str:
     """Gives a detector the weights of a checkpoint, and fresh ones where it is told to.
 
     Args:
         checkpoint: None: what the overrides name, and of that the modules that they name.
         reset: parts or regular expressions over paths that start afresh.
-        other_classes: whether the checkpoint's classes are others; MORE: the first of the detector's.
+        classes: the detector's are the SAME as the checkpoint's, OTHER ones, or these and MORE.
         seed: of what starts afresh.
 
     Returns:
@@ -200,31 +200,28 @@ def restore(
         CheckpointError: if something is left unexplained.
     """
     detector.initialize(detector.variables(), seed)
-    checkpoint, modules, plan = _plan(detector, checkpoint, reset, other_classes)
+    checkpoint, modules, plan = _plan(detector, checkpoint, reset, classes)
     if checkpoint is None:
         return "no checkpoint: every weight starts afresh"
     report = surgery.apply(detector, reader.open_checkpoint(checkpoint), plan, seed)
-    shared = (
-        set(plan.convert)
-        & set(report.restored)
-        & {path for path, columns in detector.class_columns().items() if columns.keeps}
-    )
+    keeping = {path for path, columns in detector.class_columns().items() if columns.keeps}
+    shared = keeping & set(plan.convert) & set(report.restored)
     others = f"\nof {len(shared)} variables the columns of the classes start afresh, and only those" if shared else ""
     detector.pretrained = "backbone" in modules
     return report.text() + others
 
 
-def _plan(detector: GardenNetwork, checkpoint, reset, other_classes: bool | str) -> tuple:
+def _plan(detector: GardenNetwork, checkpoint, reset, classes: str) -> tuple:
     """(the checkpoint or None, the modules that are taken from it, the plan); arguments as of `restore`."""
     named = dict(build.leaves(detector.description.overrides))
     modules = detector.modules
     if checkpoint is None and named.get(_INITIAL):
         checkpoint, modules = named[_INITIAL], _modules(detector, named.get(_MODULES, "all"))
-    if other_classes == MORE:
+    if classes == MORE:
         description = detector.description
         plan = surgery.Plan(tuple(reset), (), widening(detector, description.columns - description.first_column))
     else:
-        plan = replacing_classes(detector, reset=reset) if other_classes else surgery.Plan(tuple(reset))
+        plan = replacing_classes(detector, reset=reset) if classes == OTHER else surgery.Plan(tuple(reset))
     afresh = [f"^{re.escape(path)}$" for path in detector.variables() if path.partition("/")[0] not in modules]
     afresh = afresh if set(modules) < set(detector.modules) else []
     drop = (rf"^(?!(\w+/)?_?({'|'.join(modules)})/)",) if afresh else ()

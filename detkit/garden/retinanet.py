@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from detkit.detection.detector import ClassColumns
 from detkit.garden import upstream
+from detkit.garden.anchors import multilevel_anchors
 from detkit.garden.detector import GardenDetector
 from detkit.networks.network import TRUTH, Stage, truth_of
 
@@ -99,19 +100,11 @@ class RetinaNet(GardenDetector):
 
     def _anchors(self) -> np.ndarray:
         """[A, 4], yxyx in pixels of the padded input, in the order of the outputs."""
-        options = self.task_config.model
-        anchors = upstream.module("vision.ops.anchor").Anchor(
-            min_level=options.min_level,
-            max_level=options.max_level,
-            num_scales=options.anchor.num_scales,
-            aspect_ratios=options.anchor.aspect_ratios,
-            anchor_size=options.anchor.anchor_size,
-            image_size=self.input_size,
-        )
-        return np.concatenate([np.reshape(boxes, [-1, 4]) for boxes in anchors.multilevel_boxes.values()])
+        levels = multilevel_anchors(self.task_config.model, self.input_size)
+        return np.concatenate([np.reshape(boxes, [-1, 4]) for boxes in levels.values()])
 
     def anchors(self, size) -> np.ndarray:
-        """[A, 4], yxyx relative to the padded input, whose size is always the same."""
+        """[A, 4], yxyx relative to the padded input, whose size is always the same; for `detkit.detection.coverage`."""
         return self._boxes / np.tile(self.input_size, 2).astype(np.float32)
 
     def class_columns(self):

@@ -12,6 +12,7 @@ import tensorflow as tf
 from detkit.detection.detector import ClassColumns
 from detkit.errors import ConfigError, DataError
 from detkit.garden import upstream
+from detkit.garden.anchors import multilevel_anchors
 from detkit.garden.detector import GardenDetector
 from detkit.garden.regions import Objects, RegionTargets
 from detkit.networks.network import TRUTH, Stage, truth_of
@@ -61,7 +62,7 @@ class TwoStage(GardenDetector):
     def __init__(self, description, garden_task, model):
         super().__init__(description, garden_task, model)
         self.wants = () if model.mask_head is None else ("masks",)
-        self.anchors = self._multilevel_anchors()
+        self.anchors = multilevel_anchors(self.task_config.model, self.input_size)
         self.targets = RegionTargets(self.task_config, self.input_size, self.anchors, self.columns_of_classes)
         self.stages = self._stages()
 
@@ -93,19 +94,6 @@ class TwoStage(GardenDetector):
             # The network of the proposals has a classifier too, but knows no classes.
             if part != "neck" and (layer := path.split("/")[-2]) in widths and not path.endswith("depthwise_kernel")
         }
-
-    def _multilevel_anchors(self) -> dict:
-        """{level: [h, w, 4 * anchors of a cell]}, yxyx in pixels."""
-        options = self.task_config.model
-        anchors = upstream.module("vision.ops.anchor").Anchor(
-            min_level=options.min_level,
-            max_level=options.max_level,
-            num_scales=options.anchor.num_scales,
-            aspect_ratios=options.anchor.aspect_ratios,
-            anchor_size=options.anchor.anchor_size,
-            image_size=self.input_size,
-        )
-        return {level: np.asarray(boxes) for level, boxes in anchors.multilevel_boxes.items()}
 
     # The network
 

@@ -122,7 +122,7 @@ def test_losses_are_model_gardens_own(detector, images):
 
 def test_surgery_keeps_everything_but_the_class_head(detector, other, tmp_path):
     prefix = tf.train.Checkpoint(model=detector.model, global_step=tf.Variable(7)).save(str(tmp_path / "ckpt"))
-    load.restore(other, prefix, other_classes=True)
+    load.restore(other, prefix, classes=load.OTHER)
     ours, known = values(other), values(detector)
     assert len(ours) == len(detector.model.variables)
     changed = {path for path in ours if ours[path].shape != known[path].shape or np.any(ours[path] != known[path])}

@@ -163,7 +163,7 @@ def test_checkpoints_in_every_layout_restore_bit_for_bit(trainers, known, change
 
 @pytest.mark.parametrize("layout", ["trainer", "items", "model"])
 def test_surgery_keeps_everything_but_the_classifier(duck, trainers, known, layout):
-    text = load.restore(duck, trainers[layout], other_classes=True)
+    text = load.restore(duck, trainers[layout], classes=load.OTHER)
     assert re.search(r"head/class_head +reset", text)
     ours = values(duck)
     assert ours.keys() == known.keys()
@@ -264,7 +264,7 @@ def test_losses_are_model_gardens_own(coco, image):
 
 
 def test_a_step_lowers_the_loss(duck, trainers, tmp_path):
-    load.restore(duck, trainers["trainer"], other_classes=True)
+    load.restore(duck, trainers["trainer"], classes=load.OTHER)
     photos, _ = boats.few_shot_set(tmp_path, train=2, test=1, size=(96, 128))
     views = Views(photos.rename_classes({"toy_boat": "duck"}), duck.resized, wants=duck.wants)
     settings = TrainConfig(optimizer="momentum", momentum=0.0, clip_norm=1.0, ema=None)

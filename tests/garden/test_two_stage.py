@@ -234,7 +234,7 @@ def test_a_checkpoint_of_model_garden_and_detkits_own_hold_the_same(detector, tm
         monkeypatch.setattr(detector.task_config, "init_checkpoint", prefix)
         detector.garden_task.initialize(detector.model)
         assert all(np.array_equal(variable.numpy(), before[path]) for path, variable in detector.variables().items())
-    report = load.restore(detector, ours, other_classes=True, seed=9)
+    report = load.restore(detector, ours, classes=load.OTHER, seed=9)
     columns, parts = detector.class_columns(), detector.part_of()
     for path, variable in detector.variables().items():
         if path not in columns:

@@ -153,7 +153,7 @@ def test_surgery_keeps_all_but_the_columns_of_the_classes(detector, duck, tmp_pa
     model, items = detector.model, detector.model.checkpoint_items
     held = {"trainer": {"model": model, **items}, "items": items, "model": {"model": model}}[layout]
     prefix = tf.train.Checkpoint(**held).save(str(tmp_path / "ckpt"))
-    text = load.restore(duck, prefix, other_classes=True, seed=1)
+    text = load.restore(duck, prefix, classes=load.OTHER, seed=1)
     assert "of 9 variables the columns of the classes start afresh, and only those" in text
     ours, known = values(duck), values(detector)
     for path, value in known.items():
@@ -174,14 +174,14 @@ def test_a_head_with_other_anchors_is_refused(saved):
     anchors = {"anchor_boxes": {"anchors_per_scale": 5, "boxes": [{"box": [8, 8]}] * 15}}
     other = load.assemble(Description.of_classes(NAME, {"task": {"model": MODEL | anchors}}, ["duck"]))
     with pytest.raises(CheckpointError, match="The checkpoint's class head is another one"):
-        load.restore(other, saved, other_classes=True)
+        load.restore(other, saved, classes=load.OTHER)
 
 
 def test_steps_lower_the_loss(duck, saved, tmp_path):
     photos, _ = boats.few_shot_set(tmp_path, train=2, test=1, size=(48, 64))
     views = Views(photos.rename_classes({"toy_boat": "duck"}), duck.resized, wants=duck.wants)
     settings = TrainConfig(optimizer="momentum", momentum=0.0, clip_norm=1.0, freeze_batch_norm=False, ema=None)
-    load.restore(duck, saved, other_classes=True)
+    load.restore(duck, saved, classes=load.OTHER)
     optimization = Optimization(duck, choose(duck, "all"), settings)
     optimization.set_learning_rate(0.05)
     record = duck.record(duck.training_state(*duck.batch([views.view(0), views.view(1)])), 0)
