@@ -96,10 +96,14 @@ def _network(plan, train) -> list[Problem]:
     """Whether the network of a pipeline can be built, and what would be trained."""
     from detkit.training.phases import plan as plan_phases
 
-    if train is None or not train.classes:
+    if train is None:
         return []
+    if not train.classes:
+        fix = "Add categories to the annotations."
+        return [Problem("error", "The training data names no class.", file=train.name, fix=fix)]
     try:
         network = models.build(plan.task, plan.model, train.classes)
+        network.check_data(train)
         phases = plan_phases(network, plan.train)
     except DetkitError as error:
         return [problem_of(error) if error.where else problem_of(error, file="model")]
@@ -157,7 +161,7 @@ def _garden_size(options) -> int:
     experiment = stored.experiment if stored else options.name.removeprefix(PREFIX)
     overrides = stored.overrides if stored else build.read_overrides(options.config)
     given = dict(build.leaves(overrides)).get("task.model.input_size") or catalogue.find(experiment).size or ()
-    sides = [side for side in list(given)[:2] if isinstance(side, int)]
+    sides = [side for side in given[:2] if isinstance(side, int)] if isinstance(given, list | tuple) else []
     return max(sides, default=INPUT_SIZE)
 
 

@@ -151,7 +151,10 @@ def advice(report: Report) -> str:
     if set(parts) == {"head/class_head"}:
         return 'The class count differs: reset the class head (reset=["head/class_head"]), or give the right label map.'
     if parts["backbone"]:
-        return "The checkpoint belongs to another architecture: use the pipeline.config that came with it."
+        return (
+            "The checkpoint belongs to another architecture: use the pipeline.config that came with it, "
+            "or the experiment and the overrides that it was trained with."
+        )
     return "Reset what is missing (reset=[...]), drop what is unused (drop=[...]), or use the config that came with it."
 
 

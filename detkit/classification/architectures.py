@@ -13,6 +13,8 @@ import keras
 from detkit.classification import classic, resnet, xception
 from detkit.classification.applications import APPLICATIONS, PREPROCESSING, application
 from detkit.errors import ConfigError
+from detkit.garden.classifiers import CLASSIFIERS
+from detkit.garden.names import PREFIX as GARDEN
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,9 @@ def architecture(name: str, where: str = "model.name") -> Architecture:
     """The architecture of a name, however it is spelled ("resnet-18"); ConfigError with the nearest for none."""
     known = {plain_name(each): each for each in ARCHITECTURES}
     if plain_name(name) not in known:
+        known |= {plain_name(each.name): f"{GARDEN}{each.name}" for each in CLASSIFIERS}
         near = get_close_matches(plain_name(name), known, 1)
-        fix = f"Did you mean {known[near[0]]}?" if near else None
+        fix = f"Did you mean {known[near[0]]}?" if near else "Take one of these, garden:NAME, or hub:PATH."
         expected = ", ".join(sorted(ARCHITECTURES))
         raise ConfigError("There is no such architecture.", where=where, got=name, expected=expected, fix=fix)
     return ARCHITECTURES[known[plain_name(name)]]

@@ -90,4 +90,5 @@ def _reject(options, what: str, *names: str) -> None:
     for name in names:
         value, default = getattr(options, name), getattr(plain, name)
         if value not in (default, None):
-            raise ConfigError(what, where=f"model.{name}", got=value, expected=default, fix="Leave it out.")
+            expected = "null" if isinstance(default, str) else default
+            raise ConfigError(what, where=f"model.{name}", got=value, expected=expected, fix="Leave it out.")

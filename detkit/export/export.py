@@ -150,7 +150,7 @@ def _check(detector, chosen, data) -> None:
             "This model can't be exported.",
             got=f"{detector.name}: {type(detector).__name__}",
             expected="a model with a network of detkit's own",
-            fix="Export the model that it was made of.",
+            fix="Export the model that it was made of; Model Garden's exporter takes checkpoint/ of its segmenters.",
         )
     if detector.input_size is None:
         raise ConfigError(

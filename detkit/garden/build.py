@@ -146,6 +146,8 @@ def build(name: str, config) -> tuple:
 
 def _reason(error: Exception) -> str:
     """The type and the first lines of an error of Model Garden."""
+    if isinstance(error, KeyError):  # its text is the key alone
+        return f"{error}, which Model Garden does not know"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines[:2])}"[:300]
 

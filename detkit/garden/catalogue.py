@@ -171,7 +171,8 @@ def find(name: str) -> Experiment:
     found = {entry.name: entry for entry in EXPERIMENTS}.get(name)
     if found is None:
         backbone = next((entry for entry in CLASSIFIERS if entry.name == name), None)
-        fix = nearest(name, [entry.name for entry in EXPERIMENTS]) or "`detkit garden list` shows all names."
+        names = [entry.name for entry in (*EXPERIMENTS, *CLASSIFIERS)]
+        fix = nearest(name, names) or "`detkit garden list` shows all names."
         raise ConfigError(
             f"Model Garden has no experiment for detkit with the name {name!r}.",
             fix=f"It is {backbone.note}." if backbone else fix,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from detkit.detection.detector import Detector, Found
+from detkit.errors import ConfigError
 from detkit.garden.letterbox import Letterbox, normalize
 from detkit.garden.network import Description, GardenNetwork
 from detkit.networks.network import Network
@@ -28,10 +29,26 @@ class GardenDetector(GardenNetwork, Detector):
         self._class_of_column = np.full(description.columns, -1)
         self._class_of_column[self.columns_of_classes] = range(len(self.classes))
 
+    @classmethod
+    def check_options(cls, config) -> None:
+        """As `GardenNetwork.check_options`; the model's input must be as large as the padded images are."""
+        options, stride = config.task.model, _stride(config.task)
+        if options.min_level > options.max_level:
+            got, expected = options.max_level, f"{options.min_level}, the min_level, or more"
+            raise ConfigError("The model has no level.", where="task.model.max_level", got=got, expected=expected)
+        near = [-(-side // stride) * stride for side in options.input_size[:2]]
+        if near != list(options.input_size[:2]):
+            raise ConfigError(
+                "The sides of the input must be multiples of the largest stride.",
+                where="task.model.input_size",
+                got=list(options.input_size),
+                expected=f"multiples of {stride}, as max_level is {options.max_level}",
+                fix=f"Write input_size: {[*near, 3]}, or a lower max_level.",
+            )
+
     def _letterbox(self) -> Letterbox:
-        options, parser = self.task_config.model, self.task_config.validation_data.parser
-        stride = 2**options.max_level if parser.pad else 1
-        return Letterbox(options.input_size[:2], stride, parser.keep_aspect_ratio)
+        options, keep = self.task_config.model, self.task_config.validation_data.parser.keep_aspect_ratio
+        return Letterbox(options.input_size[:2], _stride(self.task_config), keep)
 
     def found(self, boxes, scores, columns, counts, windows, threshold: float, masks=None) -> list[Found]:
         """What Model Garden found, in each of B images.
@@ -58,3 +75,8 @@ class GardenDetector(GardenNetwork, Detector):
     def normalize(self, x):
         """As `Detector.normalize`."""
         return normalize(x)
+
+
+def _stride(task_config) -> int:
+    """What the sides of the padded images are multiples of."""
+    return 2**task_config.model.max_level if task_config.validation_data.parser.pad else 1

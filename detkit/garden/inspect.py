@@ -23,4 +23,6 @@ def inspect(model, *, reset=(), classes=(), variables: bool = False, checkpoint=
     options = ModelConfig(name=str(model), checkpoint=checkpoint, config=config)
     network, report = load.examine(options, classes, tuple(reset))
     entry = catalogue.find(network.description.experiment)
-    return surgery_text(network, f"model {network.name}: {entry.family}, {entry.backbone}", report, variables)
+    chosen = network.description.overrides.get("task", {}).get("model", {}).get("backbone")
+    backbone = network.task_config.model.backbone.type if chosen else entry.backbone
+    return surgery_text(network, f"model {network.name}: {entry.family}, {backbone}", report, variables)

@@ -40,6 +40,7 @@ class TwoStage(GardenDetector):
     @classmethod
     def check_options(cls, config):
         """As `GardenDetector.check_options`."""
+        super().check_options(config)
         options, weights = config.task.model, config.task.losses.class_weights
         thresholds = options.roi_sampler.cascade_iou_thresholds or []
         problems = {

@@ -18,9 +18,6 @@ def check(task) -> None:
         ConfigError: that says what to write instead.
     """
     model = task.model
-    if model.num_classes < 1:
-        fix = "Write how many classes there are; none stands for the background."
-        raise ConfigError("A YOLO needs a class.", where="task.model.num_classes", got=model.num_classes, fix=fix)
     _check_size(model)
     _check_anchors(model)
     _check_frame(task.train_data.parser.letter_box, task.validation_data.parser.letter_box)
@@ -58,10 +55,9 @@ def _check_suppression(way: str) -> None:
 
 def _check_size(model) -> None:
     stride = 2 ** _levels(model)[1]
-    size = list(model.input_size or ())
-    whole = len(size) == 3 and size[2] == 3 and all(isinstance(side, int) and side > 0 for side in size)
-    if not whole or size[0] % stride or size[1] % stride:
-        near = [max(round(side / stride), 1) * stride for side in size[:2]] if whole else [13 * stride] * 2
+    size = list(model.input_size)
+    if size[0] % stride or size[1] % stride:
+        near = [max(round(side / stride), 1) * stride for side in size[:2]]
         raise ConfigError(
             "A YOLO's input must be a multiple of its largest stride.",
             where="task.model.input_size",

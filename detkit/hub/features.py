@@ -16,8 +16,10 @@ from detkit.hub import od_outputs, reading, source
 from detkit.hub.signature import lines, specs
 from detkit.pipeline.fields import nearest
 
+_OBJECTS = {od_outputs.BOXES, od_outputs.SCORES}  # a detector's outputs
 CALL = "__call__"  # the SavedModel itself as a function
 FIRST = ("image_feature_vector", "default", CALL, "serving_default")
+_RANKS = (2, 4, None)  # of features: vectors, maps, and what does not say
 MAIN = ("default", "feature_vector", "")  # which of several outputs is meant
 _FIX = "Use a feature vector, or set model.signature to SIGNATURE or SIGNATURE/OUTPUT."
 
@@ -119,13 +121,15 @@ def load(model, signature: str | None = None, size: tuple[int, int] | None = Non
 
 
 def describe(directory: Path, loaded) -> str | None:
-    """What `detkit inspect` says of a feature vector, None for what is none."""
-    try:
-        way, output = _found(_ways(loaded), loaded, directory)
-    except ConfigError:
+    """What `detkit inspect` says of a SavedModel that has features, None for another."""
+    ways = _ways(loaded)
+    found, places = _certain(ways), _places(ways)
+    if not places or _is_detector(loaded):
         return None
-    text = f"features: {_place(way.key, output)}\nUse it as a backbone: model.name=hub:{directory}"
-    return "\n".join([f"SavedModel {directory}", *_listing(loaded), text])
+    more = "" if found else f" and model.signature={places[0]}, or another of them"
+    text = f"features: {_place(found[0].key, found[1]) if found else ', '.join(places)}"
+    use = f"Use it as a backbone: model.name=hub:{directory}{more}"
+    return "\n".join([f"SavedModel {directory}", *_listing(loaded), text, use])
 
 
 def _ways(loaded) -> dict[str, Way]:
@@ -183,11 +187,9 @@ def _by_name(outputs) -> dict:
 
 def _found(ways: dict[str, Way], loaded, directory) -> tuple[Way, str]:
     """The first way that has one vector of features, and the name of it."""
-    for way in ways.values():
-        output = _main(way.outputs)
-        if output is not None:
-            return way, output
-    places = [_place(way.key, output) for way in ways.values() for output in way.outputs]
+    found, places = _certain(ways), _places(ways)
+    if found is not None:
+        return found
     raise ConfigError(
         "Which output of this SavedModel holds features of images can't be told."
         if places
@@ -199,12 +201,23 @@ def _found(ways: dict[str, Way], loaded, directory) -> tuple[Way, str]:
     )
 
 
+def _certain(ways: dict[str, Way]) -> tuple[Way, str] | None:
+    found = ((way, _main(way.outputs)) for way in ways.values())
+    return next(((way, output) for way, output in found if output is not None), None)
+
+
+def _places(ways: dict[str, Way]) -> list[str]:
+    """What may hold features, as `model.signature` names it."""
+    outputs = ((way.key, name, spec) for way in ways.values() for name, spec in sorted(way.outputs.items()))
+    return [_place(key, name) for key, name, spec in outputs if spec.shape.rank in _RANKS]
+
+
 def _main(outputs: Mapping) -> str | None:
     """The output that is meant: the only one, that of the usual name, or the only vector."""
     usual = [name for name in MAIN if name in outputs]
     vectors = [name for name, spec in outputs.items() if spec.shape.rank == 2]
     certain = usual or (list(outputs) if len(outputs) == 1 else vectors if len(vectors) == 1 else [])
-    return next((name for name in certain if outputs[name].shape.rank in (2, 4, None)), None)
+    return next((name for name in certain if outputs[name].shape.rank in _RANKS), None)
 
 
 def _named(signature: str, ways: dict[str, Way], loaded, directory) -> tuple[Way, str]:
@@ -214,13 +227,13 @@ def _named(signature: str, ways: dict[str, Way], loaded, directory) -> tuple[Way
     output = signature[len(key) + 1 :] or _main(way.outputs) if way else None
     if way is not None and output in way.outputs:
         return way, output
-    places = [_place(way.key, output) for way in ways.values() for output in way.outputs]
+    places = _places(ways)
     raise ConfigError(
         "The SavedModel has no such signature for images.",
         where=f"model.signature, for {directory}",
         got="\n".join([signature, *(f"    {line}" for line in _listing(loaded))]),
         expected=f"one of {', '.join(places)}" if places else "an image [B, height, width, 3] in, [B, D] out",
-        fix=nearest(signature, [*ways, *places]) or _FIX,
+        fix=nearest(signature, [*(key for key in ways if _main(ways[key].outputs) is not None), *places]) or _FIX,
     )
 
 
@@ -250,13 +263,16 @@ def _size(way: Way, size: tuple[int, int] | None, directory) -> tuple[int, int]:
     return tuple(side or asked for side, asked in zip(own, size or own, strict=True))
 
 
+def _is_detector(loaded) -> bool:
+    return any(_OBJECTS <= set(specs(function)[1]) for function in loaded.signatures.values())
+
+
 def _reject_detector(loaded, model) -> None:
-    found = {od_outputs.BOXES, od_outputs.SCORES}
-    if any(found <= set(specs(function)[1]) for function in loaded.signatures.values()):
+    if _is_detector(loaded):
         raise ConfigError(
             "This SavedModel is a detector, and gives no features.",
             where=model,
-            got=", ".join(sorted(found)),
+            got=", ".join(sorted(_OBJECTS)),
             expected="an image [B, height, width, 3] in, [B, D] out",
             fix=f'Load it as what it is: detkit.load("{model}"), or `detkit predict {model} photo.jpg`.',
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from detkit.errors import ConfigError
+from detkit.errors import ConfigError, DataError
 from detkit.hub import features, labels, od_outputs, reading, source
 from detkit.hub.detector import GraphDetector
 from detkit.hub.signature import ENTITIES, OPEN_IMAGES, Signature, recognise
@@ -59,8 +59,22 @@ class SavedModelDetector(GraphDetector):
             pixels = tf.cast(tf.round(tf.image.resize(pixels, size)), tf.uint8)
         if spec.dtype != tf.uint8:
             pixels = tf.cast(pixels, spec.dtype) * (self.range / 255.0)
-        outputs = self.signature.function(**{self.signature.input: pixels})
+        try:
+            outputs = self.signature.function(**{self.signature.input: pixels})
+        except tf.errors.OpError as error:
+            raise self._failed(error, image.shape[:2]) from error
         return {name: value.numpy() for name, value in outputs.items()}
+
+    def _failed(self, error: tf.errors.OpError, size) -> DataError:
+        # Before the reason is where in the graph it is, after it the name of the operation.
+        lines = [line.strip() for line in error.message.partition("[[{{node")[0].splitlines() if line.strip()]
+        return DataError(
+            "The SavedModel fails on this image.",
+            where=self.directory,
+            got=f"{size[0]} x {size[1]}: {(lines or [type(error).__name__])[-1][:300]}",
+            expected="an image that its graph takes",
+            fix="Try another size; or export the model again, for images of any size.",
+        )
 
 
 class ODDetector(SavedModelDetector):

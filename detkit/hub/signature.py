@@ -73,8 +73,8 @@ def recognise(loaded, where) -> Signature:
         "This SavedModel is no detector that detkit knows.",
         where=where,
         got="\n".join(["", *(f"    {line}" for line in there)]) if there else "no signatures",
-        expected=f"an image [1, height, width, 3] in; out {', '.join(od_outputs.REQUIRED)} (OD API), or "
-        f"{od_outputs.BOXES}, {od_outputs.SCORES} and {ENTITIES} (Open Images)",
+        expected=f"an image [1, height, width, 3] in, uint8 or float32; out {', '.join(od_outputs.REQUIRED)} (OD "
+        f"API), or float32 in; out {od_outputs.BOXES}, {od_outputs.SCORES} and {ENTITIES} (Open Images)",
         fix="Export the model with one of these signatures. Feature vectors are backbones: model.name=hub:PATH in a "
         "pipeline for classification.",
     )

@@ -19,7 +19,7 @@ from detkit.zoo.unpack import unpack
 FILE = "saved_model.pb"
 ARCHIVES = (".tar.gz", ".tgz")
 HUBS = ("tfhub.dev", "www.kaggle.com", "kaggle.com")  # whose handles are no addresses of files
-_CHECKSUM = "#sha256="
+_SUM = "sha256=([0-9a-fA-F]{64})"  # after "#" in an address
 _ELSEWHERE = (
     "Check the address and the network. Without one: download the archive elsewhere and give its path, or that of the "
     "unpacked directory; or copy what {cache} holds on a machine that has loaded it."
@@ -58,15 +58,22 @@ def find(model) -> Path:
         directory = Path(model)
     found = _graph(directory)
     if found is None:
-        there = sorted(path.name for path in directory.iterdir())[:10] if directory.is_dir() else ["no such directory"]
-        raise CheckpointError(
-            f"There is no {FILE} in this SavedModel.",
-            where=model,
-            got=", ".join(there) or "an empty directory",
-            expected=f"{FILE}, variables/ and perhaps assets/",
-            fix="Check the path; or copy or export the whole directory again.",
-        )
+        raise _nothing(directory, model)
     return found
+
+
+def _nothing(directory: Path, model) -> CheckpointError:
+    below = sorted(path.parent.relative_to(directory).as_posix() for path in directory.rglob(FILE))[:10]
+    there = sorted(path.name for path in directory.iterdir())[:10] if directory.is_dir() else ["no such directory"]
+    return CheckpointError(
+        f"There is no {FILE} in this SavedModel.",
+        where=model,
+        got=f"it is in {', '.join(below)}" if below else ", ".join(there) or "an empty directory",
+        expected=f"{FILE}, variables/ and perhaps assets/",
+        fix=f"Name the directory that is meant: {directory / below[0]}"
+        if below
+        else "Check the path; or copy or export the whole directory again.",
+    )
 
 
 def _is_address(model) -> bool:
@@ -79,7 +86,8 @@ def _graph(directory: Path) -> Path | None:
 
 def _from_archive(archive: Path) -> Path:
     if not archive.is_file():
-        raise CheckpointError("There is no such archive.", where=archive, expected="a .tar.gz file")
+        fix = "Check the path; addresses begin with https:// or http://."
+        raise CheckpointError("There is no such archive.", where=archive, expected="a .tar.gz file", fix=fix)
     with file_errors(archive):
         digest = sha256(archive)
     directory = make_directory(cache_directory().parent / "hub") / f"{_stem(archive.name)}-{digest[:16]}"
@@ -88,10 +96,12 @@ def _from_archive(archive: Path) -> Path:
 
 def _from_address(address: str) -> Path:
     """Of an archive at an address: downloaded once, and held to the SHA-256 that it then had, or is said to have."""
-    url, marked, expected = address.partition(_CHECKSUM)
-    if marked and not re.fullmatch("[0-9a-fA-F]{64}", expected):
+    url, marked, asked = address.partition("#")
+    demanded = re.fullmatch(_SUM, asked)
+    if marked and not demanded:
         fix = "Give the sum that the publisher states, or `sha256sum FILE` shows of a copy that you trust."
-        raise ConfigError("This is no SHA-256.", where=address, got=expected, expected="64 hexadecimal digits", fix=fix)
+        expected = "sha256= and 64 hexadecimal digits"
+        raise ConfigError("This is no SHA-256.", where=address, got=asked, expected=expected, fix=fix)
     on_hub = urlparse(url).hostname in HUBS
     kept = _of_tensorflow_hub(url) if on_hub and not marked else None
     if kept is not None:
@@ -103,9 +113,8 @@ def _from_address(address: str) -> Path:
         if not archive.is_file():
             _download(_compressed(url) if on_hub else url, archive)
         with file_errors(archive):
-            verify(archive, archive, archive)
-            _check(archive, url, expected.lower())
-    return _unpacked(archive, folder / _stem(archive.name))
+            _check(archive, url, demanded[1].lower() if demanded else "")
+    return _unpacked_download(archive, url)
 
 
 def _download(url: str, archive: Path) -> None:
@@ -118,6 +127,11 @@ def _download(url: str, archive: Path) -> None:
 
 
 def _check(archive: Path, url: str, expected: str) -> None:
+    again = f"To download it again, delete {archive} and {archive.name}.json first."
+    try:
+        verify(archive, archive, url)
+    except DownloadError as error:
+        raise DownloadError(error.what, where=url, got=error.got, expected=error.expected, fix=again) from error
     got = sha256(archive)
     if expected and got != expected:
         raise DownloadError(
@@ -125,8 +139,19 @@ def _check(archive: Path, url: str, expected: str) -> None:
             where=url,
             got=got,
             expected=expected,
-            fix=f"Check the address and the sum. To download it again, delete {archive} first.",
+            fix=f"Check the address and the sum. {again}",
         )
+
+
+def _unpacked_download(archive: Path, url: str) -> Path:
+    """As `_unpacked`; what can't be unpacked, such as a page to sign in, is not kept."""
+    try:
+        return _unpacked(archive, archive.with_name(_stem(archive.name)))
+    except CheckpointError as error:
+        for path in (archive, archive.with_name(archive.name + ".json")):
+            path.unlink(missing_ok=True)
+        fix = "Check that the address is that of a .tar.gz archive, and of a publisher that you trust."
+        raise CheckpointError(error.what, where=url, got=error.got, expected=error.expected, fix=fix) from error
 
 
 def _compressed(handle: str) -> str:

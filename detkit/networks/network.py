@@ -75,7 +75,7 @@ class Network:
         self.name, self.classes = name, tuple(classes)
         self.label_ids = tuple(label_ids) if label_ids is not None else tuple(range(1, len(self.classes) + 1))
         if len(set(self.classes)) != len(self.classes):
-            raise ConfigError("Two classes have one name.", got=", ".join(self.classes))
+            raise ConfigError("Two classes have one name.", got=", ".join(self.classes), fix="Name each class once.")
         self._graphs: dict = {}
 
     # The network

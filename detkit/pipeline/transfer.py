@@ -51,7 +51,7 @@ def _segmenter(value, path: str) -> str:
     """The name of an architecture; a run directory by its absolute path."""
     if value in _SEGMENTERS or (isinstance(value, str) and value.startswith(GARDEN)):
         return value
-    if isinstance(value, str) and "/" in value:
+    if isinstance(value, str) and "/" in value and not value.startswith(HUB):
         return full_path(value, path)
     fix = nearest(value, _SEGMENTERS)
     raise ConfigError(f"{path} can't have this value.", where=path, got=repr(value), expected=_SEGMENTER, fix=fix)

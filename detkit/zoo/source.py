@@ -12,6 +12,8 @@ from detkit.zoo.catalogue import find
 from detkit.zoo.coco_classes import COCO_CLASSES
 from detkit.zoo.store import fetch
 
+_GRAPHS = (".tar.gz", ".tgz", ".tflite", ".onnx")
+
 
 @dataclass(frozen=True)
 class ModelSource:
@@ -43,6 +45,7 @@ def locate(model, checkpoint=None) -> ModelSource:
         CheckpointError, DetkitError: if the download fails.
     """
     path = Path(model)
+    _reject_graph(path, str(model))
     if path.is_file():
         return _from_directory(path.parent, path, checkpoint)
     if path.is_dir():
@@ -52,11 +55,26 @@ def locate(model, checkpoint=None) -> ModelSource:
             "No model here.",
             where=model,
             expected="a directory with pipeline.config and checkpoint/, a pipeline.config, or a name of the zoo",
-            fix="Check the path; `detkit zoo list` shows the names.",
+            fix="Leave out hub:, which is for backbones of classifiers."
+            if str(model).startswith("hub:")
+            else "Check the path; `detkit zoo list` shows the names.",
         )
     entry = find(str(model)).check_buildable()
     directory = fetch(entry.name)
     return _from_directory(directory, directory / "pipeline.config", checkpoint, entry.name)
+
+
+def _reject_graph(path: Path, model: str) -> None:
+    graph = any((place / "saved_model.pb").is_file() for place in (path, path / "saved_model"))
+    alone = graph and not (path / "pipeline.config").is_file()
+    if alone or model.startswith(("http://", "https://")) or model.endswith(_GRAPHS):
+        raise ConfigError(
+            "This is a finished graph: there is no network in it to train or to look into.",
+            where=model,
+            expected="a directory with pipeline.config and checkpoint/, a pipeline.config, or a name of the zoo",
+            fix="Take the same model of the zoo (`detkit zoo list`), or one of Model Garden (`detkit garden list`); "
+            "as it is, it can be used with `detkit predict` and `detkit eval`.",
+        )
 
 
 def _from_directory(directory: Path, config_path: Path, checkpoint, name: str | None = None) -> ModelSource:

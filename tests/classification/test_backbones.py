@@ -133,7 +133,8 @@ def test_names_may_be_spelled_otherwise(name):
     ("arguments", "texts"),
     [
         (("MobilNetV2",), ["There is no such architecture.", "got: MobilNetV2", "Did you mean MobileNetV2?"]),
-        (("qwertz",), ["There is no such architecture.", "expected: AlexNet, ConvNeXtBase"]),
+        (("qwertz",), ["There is no such architecture.", "expected: AlexNet, ConvNeXtBase", "or hub:PATH"]),
+        (("MobileNetV4ConvSmall",), ["There is no such architecture.", "Did you mean garden:MobileNetV4ConvSmall?"]),
         (("Xception", (70, 90)), ["Xception does not take images as small as that.", "sides of at least 71"]),
         (("VGG16", None, 0.5), ["VGG16 has no other width.", "MobileNetV2"]),
         (("ResNet50", None, 1.0, True), ["ResNet50 has no residual blocks of detkit's own.", "Take ResNet18,"]),

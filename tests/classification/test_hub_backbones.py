@@ -105,7 +105,7 @@ def test_a_saved_model_stays_as_it_is(strategy, made):
 @pytest.mark.parametrize(
     ("options", "texts"),
     [
-        ({"weights": "hands"}, ["taken as it is", "model.weights", "Leave it out"]),
+        ({"weights": "hands"}, ["taken as it is", "model.weights", "expected: null", "Leave it out"]),
         ({"width": 0.5}, ["taken as it is", "model.width"]),
         ({"squeeze_excite": True}, ["taken as it is", "model.squeeze_excite"]),
         ({"signature": "logits"}, ["no such signature", "serving_default/feature_vector"]),

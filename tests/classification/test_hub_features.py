@@ -90,7 +90,7 @@ def test_a_wrong_signature_shows_what_there_is(signature, texts, made):
             lambda vector, x: {"id": tf.argmax(vector.of(x), axis=-1)}, None, ["no images into features"], id="numbers"
         ),
         pytest.param(
-            lambda vector, x: {"sum": tf.reduce_sum(vector.of(x), -1)}, None, ["can't be told"], id="one-value"
+            lambda vector, x: {"sum": tf.reduce_sum(vector.of(x), -1)}, None, ["no images into features"], id="one"
         ),
         pytest.param(
             lambda vector, x: {"detection_boxes": x[:, 0], "detection_scores": x[:, 0, :, 0]}, None,
@@ -133,3 +133,12 @@ def test_inspect_shows_how_to_use_it(made):
     text = inspect(str(made / "version1"))
     assert "input images: float32 (None, 24, 24, 3)" in text and "output Net/maps" in text
     assert f"features: image_feature_vector/default\nUse it as a backbone: model.name=hub:{made}/version1" in text
+
+
+def test_inspect_shows_what_there_is_to_choose_from(tmp_path):
+    path = maker.signed(tmp_path / "model", lambda vector, x: {"a": vector.of(x), "b": vector.of(x)})
+    text = inspect(str(path))
+    assert "features: serving_default/a, serving_default/b" in text and "model.signature=serving_default/a" in text
+    assert features.load(path, "serving_default/b").shape == (6,)
+    with pytest.raises(ConfigError, match=r"(?s)no such signature.*fix: Did you mean serving_default/[ab]\?"):
+        features.load(path, "serving_default")

@@ -108,7 +108,7 @@ def test_train(run, recorded):
     recorded.replace("train", SimpleNamespace(directory=Path("runs/duck"), metrics=metrics))
     overriding = ["--set", "train.steps=3", "--set", "a.b=c"]
     result = run("train", "duck.yaml", *overriding, "-o", "runs/duck", "--resume")
-    options = {"overrides": ("train.steps=3", "a.b=c"), "output": Path("runs/duck"), "resume": True, "overwrite": False}
+    options = {"overrides": ["train.steps=3", "a.b=c"], "output": Path("runs/duck"), "resume": True, "overwrite": False}
     assert recorded.calls == [("train", (Path("duck.yaml"),), options)]
     assert "detkit predict runs/duck PHOTO" in result.stdout
     assert result.stdout.startswith("AP  0.8125\nAR       -\n") and "AP/duck" not in result.stdout
@@ -125,7 +125,7 @@ def test_inspect(run, recorded):
     surgery = ["--reset", "head", "--class", "duck"]
     result = run("inspect", "hands", *surgery, "--variables")
     assert result.stdout == "backbone 1 variable\n"
-    options = {"reset": ("head",), "classes": ("duck",), "variables": True}
+    options = {"reset": ("head",), "classes": ("duck",), "variables": True, "checkpoint": None, "config": None}
     assert recorded.calls == [("inspect", ("hands",), options)]
 
 
@@ -136,7 +136,7 @@ def test_check_lists_problems(run, recorded, severity, code):
     result = run("check", "a.json", "--set", "data.train=b")
     assert result.exit_code == code
     assert f"{severity}: The box has no area." in result.stdout and "box 3" in result.stdout
-    assert recorded.calls == [("check", (Path("a.json"),), {"overrides": ("data.train=b",)})]
+    assert recorded.calls == [("check", (Path("a.json"),), {"overrides": ["data.train=b"]})]
 
 
 def test_check_without_problems(run, recorded):

@@ -31,6 +31,8 @@ def test_names_are_unique_and_each_family_has_its_modules():
 def test_a_misspelled_name_gets_the_nearest_one():
     with pytest.raises(ConfigError, match="Did you mean retinanet_mobile_coco?"):
         catalogue.find("retinanet_mobil_coco")
+    with pytest.raises(ConfigError, match="Did you mean MobileNetV4ConvSmall?"):
+        catalogue.find("MobileNetV4ConvSmal")
 
 
 @pytest.mark.parametrize(

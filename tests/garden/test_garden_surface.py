@@ -146,7 +146,7 @@ def test_inspection_tells_what_a_surgery_would_do(stored, overrides):
     assert "1 class: duck" in text and "everything is explained" in text
     assert "reset       head/_classifier/kernel" in text and "restored    head/_box_regressor/kernel" in text
     named = api.inspect("garden:retinanet", classes=["duck"], config=overrides, checkpoint=stored / "checkpoint")
-    assert "RetinaNet" in named and "everything is explained" in named
+    assert "RetinaNet, mobilenet" in named and "everything is explained" in named
     assert "head" in api.inspect(stored / "checkpoint" / "ckpt-0")
     with pytest.raises(ConfigError, match="no checkpoint that a surgery could begin with"):
         api.inspect("garden:retinanet", classes=["duck"], config=overrides)
@@ -225,6 +225,11 @@ def test_it_is_checked_too(theirs):
     assert any("can be built" in problem.what for problem in problems)
 
 
+def test_a_size_that_is_no_list_is_a_problem(theirs):
+    problems = api.check(theirs, ["experiment=retinanet", "task.model.input_size=128"])
+    assert any("can't have this value" in problem.what for problem in problems)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -232,7 +237,10 @@ def test_it_is_checked_too(theirs):
         ("task.model.num_clases=2", "Did you mean num_classes?"),
         ("task.model.backbone.type=resnett", "Did you mean resnet?"),
         ("task.model.input_size=[100, 100, 3]", "multiples of the largest stride"),
+        ("task.model.max_level=8", "Write input_size: [256, 256, 3], or a lower max_level."),
+        ("task.model.max_level=2", "3, the min_level, or more"),
         ("task.model.backbone.mobilenet.model_id=Nope", "can't build this model"),
+        ("task.model.backbone={type: resnet, resnet: {model_id: 11}}", "11, which Model Garden does not know"),
         ("task.init_checkpoint=nowhere/ckpt", "nowhere/ckpt"),
     ],
 )

@@ -54,6 +54,21 @@ def test_an_archive_without_a_graph_is_told(tmp_path, cache):
         source.find(archive(tmp_path / "model.tar.gz", {"a/notes.txt": b"", "a/more.txt": b""}))
 
 
+def test_what_lies_deeper_or_several_times_is_named(tmp_path, cache):
+    path = archive(tmp_path / "model.tar.gz", {"a/saved_model.pb": b"", "b/deep/saved_model.pb": b""})
+    with pytest.raises(CheckpointError, match="(?s)no saved_model.pb.*it is in a, b/deep.*Name the directory.*/a"):
+        source.find(path)
+
+
+def test_what_was_downloaded_but_is_no_archive_is_not_kept(tmp_path, cache, monkeypatch):
+    pages = [b"<html>Sign in</html>", archive(tmp_path / "model.tar.gz", {"saved_model.pb": b"graph"}).read_bytes()]
+    monkeypatch.setattr(source, "download", lambda address, path: path.write_bytes(pages.pop(0)))
+    address = "https://example.com/model.tar.gz"
+    with pytest.raises(CheckpointError, match=f"(?s)damaged.*where: {address}.*Check that the address"):
+        source.find(address)
+    assert (source.find(address) / "saved_model.pb").read_bytes() == b"graph"
+
+
 def test_a_missing_archive_is_told(tmp_path):
     with pytest.raises(CheckpointError, match="no such archive"):
         source.find(tmp_path / "model.tar.gz")
@@ -72,7 +87,7 @@ def test_an_address_is_downloaded_once_and_then_held_to_its_checksum(tmp_path, c
     assert source.find(address) == first and asked == [address]
     (kept,) = cache.rglob("*.tar.gz")
     kept.write_bytes(b"another")
-    with pytest.raises(DetkitError, match="SHA-256 differs"):
+    with pytest.raises(DetkitError, match=f"(?s)SHA-256 differs.*delete {kept} and {kept.name}.json first"):
         source.find(address)
 
 
@@ -138,8 +153,9 @@ def test_a_checksum_that_is_asked_for_decides(tmp_path, served, cache):
         source.find(f"{address}#sha256={'0' * 64}")
     found = source.find(f"{address}#sha256={right.upper()}")
     assert found == source.find(address) and served == [address]
-    with pytest.raises(ConfigError, match="(?s)This is no SHA-256.*64 hexadecimal digits"):
-        source.find(f"{address}#sha256=abc")
+    for wrong in ("sha256=abc", "md5=abc", ""):
+        with pytest.raises(ConfigError, match="(?s)This is no SHA-256.*64 hexadecimal digits"):
+            source.find(f"{address}#{wrong}")
 
 
 def test_without_a_network_it_is_said_what_to_use_instead(cache, monkeypatch):

@@ -10,6 +10,7 @@ from pathlib import Path
 import maker
 import numpy as np
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
@@ -66,6 +67,42 @@ def test_a_class_that_the_label_map_lacks_is_told(tmp_path, image):
     (directory / "label_map.pbtxt").write_text('item { id: 1 name: "duck" }')
     with pytest.raises(DataError, match="(?s)a class that its label map does not have.*id 2.*label_map.pbtxt"):
         detkit.load(str(directory)).detect(image)
+
+
+def test_a_graph_that_fails_on_an_image_is_told(tmp_path, image):
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8, "image")])
+    def detect(image):
+        with tf.control_dependencies([tf.debugging.assert_greater(tf.shape(image)[1], 50, "too low")]):
+            return maker.od_api()(image)
+
+    path = maker.write(detect, tmp_path / "model")
+    with pytest.raises(DataError, match="(?s)fails on this image.*got: 40 x 60: .*too low.*fix:"):
+        detkit.load(str(path)).detect(image)
+
+
+def test_boxes_without_classes_are_neither_a_detector_nor_features(tmp_path):
+    from detkit.api import inspect
+
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8, "image")])
+    def detect(image):
+        found = maker.od_api()(image)
+        return {name: found[name] for name in ("detection_boxes", "detection_scores")}
+
+    with pytest.raises(ConfigError, match="(?s)no detector.*out detection_boxes, detection_scores, detection_classes"):
+        inspect(str(maker.write(detect, tmp_path / "model")))
+
+
+@pytest.mark.parametrize("name", ["open_images", "od", "model.tar.gz", "https://example.com/model.tar.gz"])
+def test_it_is_not_trained(name, made, image, tmp_path):
+    model = name if "://" in name else str(made / name)
+    with pytest.raises(ConfigError, match="(?s)a finished graph.*where: .*fix: Take the same model of the zoo"):
+        example = Example(image=image, size=(40, 60), boxes=np.float32(maker.BOXES), class_ids=np.arange(3), image_id=1)
+        detkit.finetune(model, Dataset([example], maker.NAMES), output=tmp_path / "run", steps=1)
+
+
+def test_it_is_loaded_without_the_prefix_of_backbones(made):
+    with pytest.raises(ConfigError, match="(?s)No model here.*fix: Leave out hub:"):
+        detkit.load(f"hub:{made / 'open_images'}")
 
 
 def test_an_unknown_signature_is_shown(made):

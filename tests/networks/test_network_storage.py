@@ -23,7 +23,7 @@ def test_what_is_saved_comes_back(tmp_path, monkeypatch):
     assert (stored.task, stored.classes, stored.label_ids) == ("classification", ("night", "day"), (1, 2))
     assert stored.options.name == "LeNet5" and stored.options.size == (8, 8)
 
-    def builder(task):
+    def builder(task, options):
         return lambda options, classes, label_ids, pretrained: Colours(classes, pretrained)
 
     monkeypatch.setattr(models, "_builder", builder)

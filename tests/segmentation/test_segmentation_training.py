@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from shapes import dataset, picture
 
 import detkit
@@ -41,3 +42,19 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
     runs = [trained(tmp_path / name, steps=3) for name in "ab"]
     ours, theirs = ([variable.numpy() for variable in run.model.variables().values()] for run in runs)
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "expected"),
+    [("background\nshape\n", (0, 0), "no picture has a pixel of one"), ("background\n", (0, 0), "names no class")],
+)
+def test_the_check_finds_that_there_is_nothing_to_learn(names, values, expected, tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for number, value in enumerate(values):
+        Image.fromarray(picture(number)[0]).save(tmp_path / f"images/{number}.png")
+        Image.fromarray(np.full((40, 56), value, np.uint8)).save(tmp_path / f"masks/{number}.png")
+    (tmp_path / "classes.txt").write_text(names)
+    overrides = [f"data.train={tmp_path}", "model.encoder=null", "model.weights=null", "model.width=4", "model.depth=2"]
+    errors = [problem for problem in detkit.api.check(PIPELINE, overrides) if problem.severity == "error"]
+    assert [expected in problem.what for problem in errors] == [True]
