@@ -9,7 +9,6 @@ import numpy as np
 from detkit import nms
 from detkit.data.streams import ObjectFinder, opened
 from detkit.detections import Detections
-from detkit.visualize.draw import check_image
 
 SUPPRESSION = 0.3  # IoU with a better box of the class above which a box is dropped, as in R-CNN
 
@@ -40,7 +39,6 @@ class Baseline(ObjectFinder):
             yield self._found(*opened(image), threshold)
 
     def _found(self, image: np.ndarray, source: str, threshold: float) -> Detections:
-        check_image(image, source or None)
         boxes, scores = self.scored(image)
         lowest = np.nextafter(np.float32(threshold), np.float32(-1))  # a score equal to the threshold counts
         kept, class_ids = nms.class_wise(boxes, scores, iou_threshold=SUPPRESSION, score_threshold=lowest)

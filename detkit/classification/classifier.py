@@ -16,9 +16,9 @@ from detkit.classification.results import Classified
 from detkit.data.dataset import Dataset
 from detkit.data.streams import several
 from detkit.data.tensor_tasks import check_one_label
-from detkit.errors import DataError
 from detkit.networks.functional import FunctionalNetwork
 from detkit.pipeline.transfer import ClassificationModel
+from detkit.visualize.draw import check_image
 
 
 class OneSizeNetwork(FunctionalNetwork):
@@ -112,9 +112,7 @@ def probabilities(logits: np.ndarray, labels: str) -> np.ndarray:
 
 def _stretched(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The image at another size, sampled as the views of training are; DataError if it is none."""
-    image = np.asarray(image)
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise DataError("Not an RGB image.", got=f"{image.dtype} {image.shape}", expected="uint8 [height, width, 3]")
+    image = check_image(image)
     if image.shape[:2] == size:
         return image
     (height, width), (rows, columns) = image.shape[:2], size

@@ -10,6 +10,7 @@ import numpy as np
 
 from detkit.data import images as image_files
 from detkit.detections import Detections
+from detkit.visualize.draw import check_image
 
 
 def several(images) -> Iterable:
@@ -21,9 +22,11 @@ def opened(image) -> tuple[np.ndarray, str]:
     """(uint8 [H, W, 3] RGB, its path) of a path, or of an array, which has the path "".
 
     Raises:
-        DataError, MediaError: if the file can't be read.
+        DataError, MediaError: if the file can't be read, or the array is no image.
     """
-    return (image_files.decode(image), str(image)) if isinstance(image, (str, Path)) else (image, "")
+    if isinstance(image, (str, Path)):
+        return image_files.decode(image), str(image)
+    return check_image(image), ""
 
 
 def images_in(folder: Path) -> tuple[Path, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from detkit.errors import ConfigError, DataError
+from detkit.errors import ConfigError
+from detkit.visualize.draw import check_image
 
 KNOWN = ("fixed_shape_resizer", "keep_aspect_ratio_resizer", "identity_resizer")
 
@@ -64,15 +65,8 @@ class Resizer:
 
     def __call__(self, image: np.ndarray):
         """image: uint8 [H, W, 3] -> float32 [h, w, 3] of 0..255, not padded; DataError if it is not such an image."""
-        size = self.resized(checked(image).shape[:2])
+        size = self.resized(check_image(image).shape[:2])
         if size == image.shape[:2]:
             return tf.cast(image, tf.float32)
         # The OD API's resize: no antialiasing, no half-pixel centres.
         return tf.raw_ops.ResizeBilinear(images=image[None], size=size)[0]
-
-
-def checked(image: np.ndarray) -> np.ndarray:
-    """The image; DataError unless it is uint8 [H, W, 3]."""
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise DataError("Not an RGB image.", got=f"{image.dtype} {image.shape}", expected="uint8 [height, width, 3]")
-    return image

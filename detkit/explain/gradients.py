@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from detkit.errors import ConfigError
+
 BATCH = 8  # pictures that are differentiated together
 
 
@@ -20,7 +22,19 @@ def gradients(function: Callable, x) -> np.ndarray:
     with tf.GradientTape() as tape:
         tape.watch(x)
         answers = function(x)
-    return tape.gradient(answers, x, unconnected_gradients="zero").numpy()
+    return derivative(tape, answers, x).numpy()
+
+
+def derivative(tape: tf.GradientTape, answers, x):
+    """`tape.gradient`, 0 where nothing is connected; ConfigError if an operation has no derivative."""
+    try:
+        return tape.gradient(answers, x, unconnected_gradients="zero")
+    except LookupError as error:
+        raise ConfigError(
+            "An operation of the model has no derivative.",
+            got=error,
+            fix="Use a method that looks at answers only: --method rise, d-rise or occlusion.",
+        ) from error
 
 
 def saliency(function: Callable, x: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from detkit.classification.classifier import Classifier
 from detkit.errors import ConfigError, DataError
 from detkit.explain.cam import enlarged
 from detkit.explain.detections import class_logit, detection_target
+from detkit.explain.gradients import derivative
 from detkit.explain.options import What
 from detkit.explain.perturbation import BATCH
 from detkit.explain.targets import Target, class_id_of
@@ -88,7 +89,7 @@ class Subject:
             trace = view.trace(x)
             view.checked(self._layer, trace.maps)
             logit = self.target.logit(trace.outputs)
-        found = tape.gradient(logit, trace.maps, unconnected_gradients="zero")
+        found = derivative(tape, logit, trace.maps)
         layer = self._layer or view.default_layer(trace, found)
         return layer, trace.maps[layer][0].numpy(), found[layer][0].numpy()
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from detkit.data.streams import ObjectFinder, opened
 from detkit.detections import Detections
-from detkit.visualize.draw import check_image
 
 
 class GraphDetector(ObjectFinder):
@@ -35,6 +34,5 @@ class GraphDetector(ObjectFinder):
         """As `ObjectFinder.detect_stream`; images go one by one, whatever the batch size."""
         for image in images:
             pixels, source = opened(image)
-            check_image(pixels, source or None)
             fields = self.found(pixels)
             yield Detections(classes=self.classes, size=pixels.shape[:2], source=source, **fields).above(threshold)

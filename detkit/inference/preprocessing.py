@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from detkit.detection.detector import Detector
-from detkit.detection.resizing import checked
+from detkit.visualize.draw import check_image
 
 _LEGACY = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 _TOLERANCE = 0.01  # of 255
@@ -58,7 +58,7 @@ class Preprocessor:
             self._inputs[: len(images)], self._shapes[: len(images)] = inputs, shapes
             return self._inputs, self._shapes
         for row, image in enumerate(images):
-            height, width = self._resizer.resized(checked(image).shape[:2])
+            height, width = self._resizer.resized(check_image(image).shape[:2])
             self._shapes[row] = height, width, 3
             whole = self._inputs[row]
             if (height, width) != whole.shape[:2]:

@@ -55,9 +55,9 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Pipeline:
     try:
         text = Path(path).read_bytes().decode("utf-8")
     except OSError as error:
-        raise ConfigError(
-            "The pipeline can't be read.", where=path, got=error.strerror, fix="Give the path of a YAML file."
-        ) from None
+        own = Path(path) / "pipeline.yaml"
+        fix = f"Give the path of a YAML file{f', such as {own}' if own.is_file() else ''}."
+        raise ConfigError("The pipeline can't be read.", where=path, got=error.strerror, fix=fix) from None
     except (UnicodeDecodeError, ValueError) as error:
         raise ConfigError("The pipeline isn't a text file.", where=path, got=error) from None
     return parse(text, path, overrides)

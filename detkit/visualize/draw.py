@@ -149,8 +149,8 @@ def _canvas(image: np.ndarray) -> np.ndarray:
     return np.array(image, order="C")
 
 
-def check_image(image: np.ndarray, where: str | None = None) -> None:
-    """DataError unless the image is uint8 [H, W, 3] with H and W above 0."""
+def check_image(image, where: str | None = None) -> np.ndarray:
+    """The image as an array; DataError unless it is uint8 [H, W, 3] with H and W above 0."""
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise DataError(
@@ -160,6 +160,7 @@ def check_image(image: np.ndarray, where: str | None = None) -> None:
             expected="uint8 [H, W, 3]",
             fix="Read images with detkit.data.images.decode.",
         )
+    return image
 
 
 def _pixels(boxes: np.ndarray, canvas: np.ndarray) -> np.ndarray:

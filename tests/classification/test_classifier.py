@@ -159,7 +159,7 @@ def test_pictures_without_one_class():
 
 def test_what_is_no_picture():
     network = build(ClassificationModel("LeNet5", None), CLASSES)
-    with pytest.raises(DataError, match="Not an RGB image"):
+    with pytest.raises(DataError, match="This is no RGB image"):
         network.classify(np.zeros((4, 5, 1), np.uint8))
 
 

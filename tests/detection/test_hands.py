@@ -119,6 +119,6 @@ def test_a_picture_that_is_not_rgb_is_named(hands, picture):
 
     with pytest.raises(DataError) as error:
         hands.detect([picture])
-    assert str(error.value).startswith("Not an RGB image.")
-    assert f"got: {picture.dtype} {picture.shape}" in str(error.value)
-    assert "expected: uint8 [height, width, 3]" in str(error.value)
+    assert str(error.value).startswith("This is no RGB image.")
+    assert f"got: {picture.dtype} {list(picture.shape)}" in str(error.value)
+    assert "expected: uint8 [H, W, 3]" in str(error.value)

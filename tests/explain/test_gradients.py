@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from detkit.errors import ConfigError
 from detkit.explain.gradients import integrated_gradients, saliency, smooth_grad
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 5, 3)).astype(np.float32)
@@ -23,6 +24,14 @@ def curved(x):
 @pytest.mark.parametrize("method", [saliency, smooth_grad])
 def test_the_saliency_of_a_linear_function_is_its_strongest_weight(method):
     np.testing.assert_allclose(method(linear, PICTURE), np.abs(WEIGHTS).max(axis=-1), rtol=1e-5)
+
+
+def test_an_operation_without_a_derivative_is_told():
+    def shrunk(x):
+        return tf.reduce_sum(tf.image.resize(x, [2, 2], method="area"), axis=[1, 2, 3])
+
+    with pytest.raises(ConfigError, match=r"(?s)no derivative.*ResizeArea.*--method rise"):
+        saliency(shrunk, PICTURE)
 
 
 def test_noise_smooths_a_derivative_that_jumps():

@@ -278,8 +278,8 @@ def test_eighty_classes_are_cocos(overrides):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"input_size": [None, None, 3]}, "There is no such DETR"),
-        ({"input_size": []}, "There is no such DETR"),
+        ({"input_size": [None, None, 3]}, "no size of colour images"),
+        ({"input_size": []}, "no size of colour images"),
         ({"hidden_size": 36}, "a multiple of 8"),
         ({"num_queries": 0}, "1 or more"),
         ({"backbone_endpoint_name": "9"}, "KeyError: '9'"),

@@ -198,6 +198,9 @@ def test_unreadable_pipelines(tmp_path):
         load(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="can't be read"):
         load(tmp_path)
+    (tmp_path / "pipeline.yaml").write_text("task: detection\n")
+    with pytest.raises(ConfigError, match=r"such as .*pipeline\.yaml"):
+        load(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="isn't a text file"):
         load(tmp_path / "binary.yaml")
