@@ -38,6 +38,7 @@ def eval(model, data, output, against, json_file, results, score) -> None:
     Of a classifier, a localiser or a segmenter the numbers of its task are given.
     """
     from detkit import api
+    from detkit.cli.loading import load
     from detkit.data import read
     from detkit.evaluation.metrics import Metrics
     from detkit.io import make_directory, write_json
@@ -45,7 +46,7 @@ def eval(model, data, output, against, json_file, results, score) -> None:
     for path in filter(None, (json_file, results)):  # before the work is done
         make_directory(path.parent)
     dataset = data if model.endswith(".json") else read(data)  # a wrong path is found before a model is loaded
-    first, second = (name if name is None or name.endswith(".json") else api.load(name) for name in (model, against))
+    first, second = (name if name is None or name.endswith(".json") else load(name) for name in (model, against))
     summary = api.report(
         first,
         dataset,

@@ -39,8 +39,9 @@ def explain(context, model, images, output, list_layers, **options):
     occlusion at its answers only. Pictures that can't be explained are skipped and named; exit code 1 then.
     """
     from detkit import api
+    from detkit.cli.loading import load
 
-    loaded = api.load(model)
+    loaded = load(model)
     if list_layers:
         from detkit.explain.run import layers
 

@@ -49,8 +49,9 @@ def predict(context, model, sources, output, **options):
     code 1 then. Ctrl-C finishes what is written so far; exit code 130 then.
     """
     from detkit import api
+    from detkit.cli.loading import load
 
-    summary = api.predict(api.load(model), sources, output, **given(context, CLASSES))
+    summary = api.predict(load(model), sources, output, **given(context, CLASSES))
     for warning in summary.warnings:
         click.echo(f"Warning: {warning}", err=True)
     click.echo(summary)

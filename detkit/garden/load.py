@@ -35,6 +35,7 @@ _KINDS = {
     "YOLOv7": YoloV7,
 } | dict.fromkeys(catalogue.SEGMENTING, GardenSegmenter)
 SAME, OTHER, MORE = "same", "other", "more"  # how a model's classes are related to a checkpoint's
+NO_CHECKPOINT = "no checkpoint: every weight starts afresh"
 _INITIAL, _MODULES = "task.init_checkpoint", "task.init_checkpoint_modules"
 
 
@@ -60,7 +61,7 @@ def load(model, checkpoint=None, config=None, seed: int = 0) -> GardenNetwork:
         return detector
     overrides = build.read_overrides(config)
     detector = assemble(_described(str(model).removeprefix(PREFIX), overrides, config))
-    restore(detector, checkpoint, seed=seed)
+    detector.untrained = restore(detector, checkpoint, seed=seed) == NO_CHECKPOINT
     return detector
 
 
@@ -202,7 +203,7 @@ def restore(
     detector.initialize(detector.variables(), seed)
     checkpoint, modules, plan = _plan(detector, checkpoint, reset, classes)
     if checkpoint is None:
-        return "no checkpoint: every weight starts afresh"
+        return NO_CHECKPOINT
     report = surgery.apply(detector, reader.open_checkpoint(checkpoint), plan, seed)
     keeping = {path for path, columns in detector.class_columns().items() if columns.keeps}
     shared = keeping & set(plan.convert) & set(report.restored)

@@ -56,9 +56,10 @@ class GardenNetwork(Network):
         garden_task: Model Garden's task, for its losses; model: its tf_keras model.
         modules: the names that Model Garden's checkpoints have for the modules of the model.
         pretrained: whether the backbone has trained weights.
+        untrained: whether it was loaded without any checkpoint.
     """
 
-    pretrained = False
+    pretrained = untrained = False
 
     def _take(self, description: Description, garden_task, model) -> None:
         """Makes the network one around this model."""

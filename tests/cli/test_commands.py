@@ -52,6 +52,12 @@ def test_predict_writes_a_drawn_copy_and_says_so(run, predicting):
     assert Path("photo.detected.png").is_file()
 
 
+def test_a_model_without_weights_is_used_with_a_warning(run, predicting, monkeypatch):
+    monkeypatch.setattr(Detector, "untrained", True, raising=False)
+    result = run("predict", "garden:retinanet", "photo.png")
+    assert result.exit_code == 0 and "Warning: The weights of garden:retinanet are random" in result.stderr
+
+
 def test_predict_options(run, predicting):
     run("predict", "hands", "photo.png", "-c", "face", "-t", "0.2", "--json", "out.json", "--csv", "out.csv")
     assert [entry["category_id"] for entry in json.loads(Path("out.json").read_text())] == [2]

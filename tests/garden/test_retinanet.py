@@ -225,6 +225,7 @@ def test_what_detkit_saves_model_garden_restores(coco, tmp_path):
 def test_a_saved_model_is_the_same_when_it_is_loaded(coco, tmp_path, image):
     storage.save(coco, tmp_path / "saved")
     again = detkit.load(tmp_path / "saved")
+    assert coco.untrained and not again.untrained
     assert (again.classes, again.label_ids) == (coco.classes, coco.label_ids)
     one, other = coco.detect(image)[0], again.detect(image)[0]
     np.testing.assert_array_equal(one.boxes, other.boxes)
