@@ -12,6 +12,7 @@ from detkit.detection.detector import ClassColumns
 from detkit.garden import upstream
 from detkit.garden.anchors import multilevel_anchors
 from detkit.garden.detector import GardenDetector
+from detkit.garden.levels import levels_of, named
 from detkit.networks.network import TRUTH, Stage, truth_of
 
 TARGETS = ("class_targets", "box_targets", "class_weights", "box_weights")
@@ -50,12 +51,12 @@ class RetinaNet(GardenDetector):
         parts, model = self.parts, self.model
 
         def backbone(state):
-            return _named("map", model.backbone(state["x"], training=self._unfrozen("backbone")))
+            return named("map", model.backbone(state["x"], training=self._unfrozen("backbone")))
 
         def neck(state):
             # A backbone may have more levels than the decoder reads.
-            maps = {level: x for level, x in _levels(state, "map").items() if level in model.decoder.input}
-            return _named("map", model.decoder(maps, training=self._unfrozen("neck")))
+            maps = {level: x for level, x in levels_of(state, "map").items() if level in model.decoder.input}
+            return named("map", model.decoder(maps, training=self._unfrozen("neck")))
 
         stages = [Stage("backbone", tuple(parts["backbone"]), backbone)]
         if model.decoder is not None:
@@ -67,7 +68,7 @@ class RetinaNet(GardenDetector):
     def _towers(self, state: dict) -> dict:
         """As the first half of `RetinaNetHead.call`."""
         head, training = self.model.head, self._unfrozen("head/towers")
-        features, out = _levels(state, "map"), {}
+        features, out = levels_of(state, "map"), {}
         for net in ("cls", "box"):
             convs, norms = getattr(head, f"_{net}_convs"), getattr(head, f"_{net}_norms")
             for number, (level, x) in enumerate(sorted(features.items(), key=lambda item: int(item[0]))):
@@ -81,8 +82,8 @@ class RetinaNet(GardenDetector):
         """As the second half of `RetinaNetHead.call`, all levels in one."""
         head = self.model.head
         return {
-            "class_logits": self._predict_levels(head._classifier, _levels(state, "cls"), self._columns),
-            "box_encodings": self._predict_levels(head._box_regressor, _levels(state, "box"), 4),
+            "class_logits": self._predict_levels(head._classifier, levels_of(state, "cls"), self._columns),
+            "box_encodings": self._predict_levels(head._box_regressor, levels_of(state, "box"), 4),
         }
 
     def _predict_levels(self, predictor, features: dict, width: int):
@@ -199,12 +200,3 @@ class RetinaNet(GardenDetector):
 
 
 _TAILS = ((), (4,), (), ())
-
-
-def _named(name: str, features: dict) -> dict:
-    return {f"{name}/{level}": x for level, x in features.items()}
-
-
-def _levels(state: dict, name: str) -> dict:
-    """{level: map} of the entries "NAME/LEVEL"."""
-    return {path.partition("/")[2]: x for path, x in state.items() if path.startswith(f"{name}/")}

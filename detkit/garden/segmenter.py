@@ -17,6 +17,7 @@ from detkit.data.class_map import IGNORED
 from detkit.detection.detector import ClassColumns
 from detkit.errors import ConfigError
 from detkit.garden import upstream
+from detkit.garden.levels import levels_of
 from detkit.garden.network import Description, GardenNetwork
 from detkit.networks.layers import Dropout
 from detkit.networks.network import TRUTH, Stage
@@ -120,8 +121,8 @@ class GardenSegmenter(GardenNetwork, Segmenter):
         return kept | read | {"size": state["size"]}
 
     def _run_head(self, state: dict) -> dict:
-        maps = _levels(state, "map")
-        decoded = maps if self._decoder is None else _levels(state, "decoded")
+        maps = levels_of(state, "map")
+        decoded = maps if self._decoder is None else levels_of(state, "decoded")
         decoded = {level: self._dropout(x) for level, x in decoded.items()}
         scores = self._head(maps, decoded, training=self._unfrozen("head/towers"))
         return {"scores": scores, "size": state["size"]}
@@ -194,11 +195,6 @@ def _told(function: Callable):
             return function(*inputs)
 
     return Told()
-
-
-def _levels(state: dict, name: str) -> dict:
-    """{level: map} of the entries "NAME/LEVEL"."""
-    return {path.partition("/")[2]: x for path, x in state.items() if path.startswith(f"{name}/")}
 
 
 def _natural(path: str) -> list:

@@ -14,6 +14,7 @@ from detkit.errors import ConfigError, DataError
 from detkit.garden import upstream
 from detkit.garden.anchors import multilevel_anchors
 from detkit.garden.detector import GardenDetector
+from detkit.garden.levels import levels_of, named
 from detkit.garden.regions import Objects, RegionTargets
 from detkit.networks.network import TRUTH, Stage, truth_of
 
@@ -116,22 +117,22 @@ class TwoStage(GardenDetector):
         maps = self.model.backbone(state["x"], training=self._unfrozen("backbone"))
         if self.model.decoder is not None:  # a backbone may have more levels than the decoder reads
             maps = {level: x for level, x in maps.items() if level in self.model.decoder.input}
-        return _without(state, "x") | _named("map", maps)
+        return _without(state, "x") | named("map", maps)
 
     def _propose(self, state: dict) -> dict:
         """The maps of the decoder and the regions; in training a minibatch of them, and what the loss needs."""
-        model, training, maps = self.model, self._unfrozen("neck"), _levels(state, "map")
+        model, training, maps = self.model, self._unfrozen("neck"), levels_of(state, "map")
         if model.decoder is not None:
             maps = model.decoder(maps, training=training)
         scores, boxes = model.rpn_head(maps, training=training)
         anchors = {level: tf.constant(each[None]) for level, each in self.anchors.items()}
         learning = _learning(state)
         rois, _ = model.roi_generator(boxes, scores, anchors, _sizes(state), training=learning)
-        kept = _without(state, "map/") | _named("map", maps)
+        kept = _without(state, "map/") | named("map", maps)
         if not learning:
             return kept | {"rois": rois}
         objects = self.targets.objects(truth_of(state))
-        found = _named("rpn_scores", scores) | _named("rpn_boxes", boxes) | self.targets.of_anchors(objects)
+        found = named("rpn_scores", scores) | named("rpn_boxes", boxes) | self.targets.of_anchors(objects)
         return kept | found | self._minibatch(0, rois, objects)
 
     def _minibatch(self, head: int, rois, objects: Objects) -> dict:
@@ -141,7 +142,7 @@ class TwoStage(GardenDetector):
     def _towers(self, state: dict) -> dict:
         """As the first half of `DetectionHead.call`."""
         (head,), training, rois = self.model.detection_head, self._unfrozen("head/towers"), state["rois"]
-        x = self.model.roi_aligner(_levels(state, "map"), rois)
+        x = self.model.roi_aligner(levels_of(state, "map"), rois)
         x = tf.reshape(x, [-1, *x.shape[2:]])
         for conv, norm in zip(head._convs, head._conv_norms, strict=True):
             x = head._activation(norm(conv(x), training=training))
@@ -160,7 +161,7 @@ class TwoStage(GardenDetector):
 
     def _cascade(self, state: dict) -> dict:
         """All heads, each on what the one before it found; source: `MaskRCNNModel._call_box_outputs`."""
-        model, learning, maps = self.model, _learning(state), _levels(state, "map")
+        model, learning, maps = self.model, _learning(state), levels_of(state, "map")
         objects = self.targets.objects(truth_of(state)) if learning else None
         training, scores, outputs = self._unfrozen("head/towers"), [], {}
         regions, rois = state, state["rois"]
@@ -201,7 +202,7 @@ class TwoStage(GardenDetector):
         if not self.wants:
             return rest
         found = self.targets.of_masks(regions, state[f"{TRUTH}masks"])
-        features = self.model.mask_roi_aligner(_levels(state, "map"), found.pop("mask_rois"))
+        features = self.model.mask_roi_aligner(levels_of(state, "map"), found.pop("mask_rois"))
         return rest | found | {"mask_features": features}
 
     def _masks(self, state: dict) -> dict:
@@ -209,7 +210,7 @@ class TwoStage(GardenDetector):
         if _learning(state):
             logits = head([state["mask_features"], state["mask_class_targets"]], training=training)
             return _without(state, "mask_features") | {"mask_outputs": logits}
-        features = self.model.mask_roi_aligner(_levels(state, "map"), state["detection_boxes"])
+        features = self.model.mask_roi_aligner(levels_of(state, "map"), state["detection_boxes"])
         logits = head([features, state["detection_classes"]], training=training)
         return _without(state, "map/") | {MASKS: tf.sigmoid(logits)}
 
@@ -245,7 +246,7 @@ class TwoStage(GardenDetector):
             truth = {name: value for name, value in state.items() if name.startswith(TRUTH)}
             state = self.run({"x": state["inputs"]} | truth)
         maps = ("rpn_scores", "rpn_boxes", "rpn_score_targets", "rpn_box_targets")
-        values = state | {name: _levels(state, name) for name in maps}
+        values = state | {name: levels_of(state, name) for name in maps}
         found, weights = self.garden_task.build_losses(values, values), self.task_config.losses
         return {
             name: weights.loss_weight * getattr(weights, weight) * found[theirs]
@@ -290,12 +291,3 @@ def _sizes(state: dict):
 
 def _without(state: dict, *beginnings: str) -> dict:
     return {name: value for name, value in state.items() if not name.startswith(beginnings)}
-
-
-def _named(name: str, maps: dict) -> dict:
-    return {f"{name}/{level}": x for level, x in maps.items()}
-
-
-def _levels(state: dict, name: str) -> dict:
-    """{level: map} of the entries "NAME/LEVEL"."""
-    return {path.partition("/")[2]: x for path, x in state.items() if path.startswith(f"{name}/")}

@@ -7,10 +7,9 @@ import logging
 import random
 import sys
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from types import ModuleType
-from unittest import mock
 
 NOISY = ("absl", "tensorflow")  # loggers
 
@@ -43,12 +42,20 @@ def seeded(seed: int):
 
 
 @contextmanager
+def replaced(module, name: str, value):
+    """A module of theirs has another value under a name inside the `with` block."""
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
 def seeds_kept():
     """Making a YOLO's task sets no seeds of the process inside the `with` block."""
-    with ExitStack() as stack:
-        if ops := sys.modules.get("official.projects.yolo.ops.preprocessing_ops"):
-            stack.enter_context(mock.patch.object(ops, "set_random_seeds", lambda seed: None))
-        yield
+    ops = sys.modules.get("official.projects.yolo.ops.preprocessing_ops")
+    return replaced(ops, "set_random_seeds", lambda seed: None) if ops else nullcontext()
 
 
 @cache

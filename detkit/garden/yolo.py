@@ -12,6 +12,7 @@ import tensorflow as tf
 from detkit.detection.detector import ClassColumns
 from detkit.garden.detector import GardenDetector
 from detkit.garden.letterbox import Letterbox
+from detkit.garden.levels import levels_of, named
 from detkit.garden.yolo_options import check
 from detkit.networks.network import Stage
 
@@ -58,14 +59,14 @@ class Yolo(GardenDetector):
 
     def _stage(self, name: str, part: str, module, given: str, made: str) -> Stage:
         def run(state):
-            inputs = state[given] if given in state else named(state, given)
-            return prefixed(made, module(inputs, training=self._unfrozen(part)))
+            inputs = state[given] if given in state else levels_of(state, given)
+            return named(made, module(inputs, training=self._unfrozen(part)))
 
         return Stage(name, tuple(self.parts[part]), run)
 
     def _head_stages(self) -> list[Stage]:
         def run(state):
-            return prefixed("raw", self.model.head(named(state, "map")))
+            return named("raw", self.model.head(levels_of(state, "map")))
 
         return [Stage("head/final", tuple(self.parts["head/class_head"]), run)]
 
@@ -119,20 +120,10 @@ class Yolo(GardenDetector):
     def postprocess(self, predictions, true_shapes=None, threshold=0.0):
         """As `Detector.postprocess`; source: `YoloLayer`."""
         shapes = np.asarray(predictions["true_shapes"] if true_shapes is None else true_shapes)[:, :2]
-        raw = {level: tf.convert_to_tensor(x) for level, x in named(predictions, "raw").items()}
+        raw = {level: tf.convert_to_tensor(x) for level, x in levels_of(predictions, "raw").items()}
         found = self.model.detection_generator(raw)
         boxes, *others = (np.asarray(found[name]) for name in ("bbox", "confidence", "classes", "num_detections"))
         windows = np.tile(shapes, (1, 2)).astype(np.float32)
         corners = np.tile((np.array(self.input_size) - shapes) // 2, (1, 2))
         pixels = boxes * np.array(self.input_size * 2, np.float32) - corners[:, None]
         return self.found(np.clip(pixels, 0, windows[:, None]), *others, windows, threshold)
-
-
-def prefixed(name: str, maps: dict) -> dict:
-    """{level: map} as entries "NAME/LEVEL"."""
-    return {f"{name}/{level}": x for level, x in maps.items()}
-
-
-def named(state: dict, name: str) -> dict:
-    """{level: map} of the entries "NAME/LEVEL"."""
-    return {path.partition("/")[2]: x for path, x in state.items() if path.startswith(f"{name}/")}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from unittest import mock
-
 import tensorflow as tf
 
 from detkit.garden import upstream
-from detkit.garden.yolo import Yolo, named, prefixed
+from detkit.garden.levels import levels_of, named
+from detkit.garden.yolo import Yolo
 from detkit.networks.network import TRUTH, Stage, truth_of
 
 # What no object is: too small to overlap anything, and not there.
@@ -62,7 +61,7 @@ class YoloV7(Yolo):
             "classes": tf.where(truth["weights"] > 0, columns, -1),
             "image_info": tf.fill([tf.shape(columns)[0], 4, 2], float(self._side)),
         }
-        raw = {level: _square(x) for level, x in named(state, "raw").items()}
+        raw = {level: _square(x) for level, x in levels_of(state, "raw").items()}
         return {LOSS: tf.reduce_sum(self._loss_of(raw, labels))}
 
 
@@ -133,7 +132,7 @@ class YoloV4(Yolo):
         pad = upstream.module("projects.yolo.ops.preprocessing_ops").pad_max_instances
         made = {"bbox": pad(boxes, self._most), "classes": pad(tf.cast(columns, tf.float32), self._most, -1)}
         for name, levels in zip(LABELS, self._labels_of(boxes, columns, width, height), strict=True):
-            made |= prefixed(name, levels)
+            made |= named(name, levels)
         return made
 
     def _signature(self) -> dict:
@@ -160,9 +159,10 @@ class YoloV4(Yolo):
         """As `Network.losses`; source: `DarknetLoss` and `ScaledLoss`."""
         truth = truth_of(state)
         targets = truth if "bbox" in truth else self.targets(truth)
-        labels = {name: targets[name] for name in ("bbox", "classes")} | {name: named(targets, name) for name in LABELS}
-        with mock.patch.object(upstream.module("projects.yolo.ops.loss_utils"), "build_grid", _grid):
-            return {LOSS: self.garden_task.build_losses(named(state, "raw"), labels)[0]}
+        objects = {name: targets[name] for name in ("bbox", "classes")}
+        labels = objects | {name: levels_of(targets, name) for name in LABELS}
+        with upstream.replaced(upstream.module("projects.yolo.ops.loss_utils"), "build_grid", _grid):
+            return {LOSS: self.garden_task.build_losses(levels_of(state, "raw"), labels)[0]}
 
 
 def _grid(indices, values, outputs, counts, update=False):

@@ -126,7 +126,8 @@ def test_an_own_tensorflow_log_level_is_kept(run, api, monkeypatch):
 
 
 ENDLESS = """
-import sys, types, time
+import signal, sys, types, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 import detkit
 from detkit.detections import Detections
 from detkit.inference.predict import predict
